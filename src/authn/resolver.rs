@@ -1,0 +1,139 @@
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+
+use super::refusal::Unavailable;
+use crate::{
+    clock::Clock,
+    key::{KeyDigest, KeyRecord},
+    principal::{Identity, UserValue},
+    store::DynStore,
+};
+
+/// Finds whose key it is, in a table of the application's own.
+///
+/// There are three answers. `Ok(Some(identity))`: the key is known, and the [`Identity`] says whether it is still good. `Ok(None)`: there is no
+/// such key. `Err(Unavailable)`: it could not be found out, and the caller gets 503; `?` makes one from any error. There is no way to
+/// say "an error, so let it in", nor "an error, so it is a bad key". Taking longer than
+/// [`lookup_timeout`](crate::Builder::lookup_timeout), and panicking, count as unavailable.
+///
+/// Any async closure from a [`KeyDigest`] is a resolver:
+///
+/// ```
+/// use tower_api_key::{ApiKeyAuth, access::Grants, authn::Unavailable, key::KeyDigest, principal::Identity};
+///
+/// # async fn query(digest: String) -> Result<Option<String>, std::io::Error> { Ok(None) }
+/// let auth = ApiKeyAuth::resolver(|digest: KeyDigest| async move {
+///     let owner = query(digest.to_hex()).await?;
+///     Ok::<_, Unavailable>(owner.map(|owner| Identity::new(owner).grants(Grants::none())))
+/// })
+/// .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Read from the primary database: a replica that lags can say "good" of a key that was revoked a moment ago.
+pub trait Resolver: Send + Sync + 'static {
+    /// Whose key has this digest.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be found out.
+    fn resolve(
+        &self,
+        digest: KeyDigest,
+    ) -> impl Future<Output = Result<Option<Identity>, Unavailable>> + Send;
+}
+
+impl<F, Fut> Resolver for F
+where
+    F: Fn(KeyDigest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Option<Identity>, Unavailable>> + Send,
+{
+    fn resolve(
+        &self,
+        digest: KeyDigest,
+    ) -> impl Future<Output = Result<Option<Identity>, Unavailable>> + Send {
+        self(digest)
+    }
+}
+
+/// An answer, and the time by which its expiry is judged.
+pub(crate) struct Resolved {
+    pub(crate) identity: Identity,
+    pub(crate) now: SystemTime,
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<Resolved>, Unavailable>> + Send + 'a>>;
+
+/// A [`Resolver`] or a store without its type. Boxes once a look-up, which is never on the hot path.
+pub(crate) trait Load: Send + Sync {
+    fn load(&self, digest: KeyDigest) -> Answer<'_>;
+}
+
+/// A resolver of the application's own, judged by the system's clock.
+pub(crate) struct OwnResolver<R> {
+    pub(crate) resolver: R,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl<R: Resolver> Load for OwnResolver<R> {
+    fn load(&self, digest: KeyDigest) -> Answer<'_> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let identity = self.resolver.resolve(digest).await?;
+            Ok(identity.map(|identity| Resolved { identity, now }))
+        })
+    }
+}
+
+type Users = dyn Fn(KeyRecord) -> Pin<Box<dyn Future<Output = Result<Option<UserValue>, Unavailable>> + Send>>
+    + Send
+    + Sync;
+
+/// How the application's own value for a stored key is found.
+pub(crate) struct UserLoader(Box<Users>);
+
+impl UserLoader {
+    pub(crate) fn new<T, F, Fut>(load: F) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(KeyRecord) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<T>, Unavailable>> + Send + 'static,
+    {
+        Self(Box::new(move |record| {
+            let loading = load(record);
+            Box::pin(async move { Ok(loading.await?.map(|user| Arc::new(user) as UserValue)) })
+        }))
+    }
+}
+
+impl fmt::Debug for UserLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<fn>")
+    }
+}
+
+/// A store, judged by its own clock, and the application's own values beside it.
+pub(crate) struct StoreResolver {
+    pub(crate) store: Arc<dyn DynStore>,
+    pub(crate) users: Option<UserLoader>,
+}
+
+impl Load for StoreResolver {
+    fn load(&self, digest: KeyDigest) -> Answer<'_> {
+        Box::pin(async move {
+            let Some(found) = self.store.find(&digest).await? else {
+                return Ok(None);
+            };
+            let mut identity = Identity::from_record(&found.record, found.now);
+            if let Some(UserLoader(users)) = &self.users {
+                identity = match users(found.record).await? {
+                    Some(user) => identity.shared_user(user),
+                    None => identity.without_owner(),
+                };
+            }
+            Ok(Some(Resolved {
+                identity,
+                now: found.now,
+            }))
+        })
+    }
+}

@@ -1,0 +1,86 @@
+use std::{error::Error, fmt, str::FromStr};
+
+use uuid::Uuid;
+
+/// The public name of a key: a UUID, version 7 for keys minted here, so that they sort by age.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Uuid);
+
+impl KeyId {
+    /// A new id.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = ParseKeyIdError;
+
+    /// Takes the one form that [`Display`](fmt::Display) writes, so that an id has one spelling.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = Uuid::try_parse(text).map_err(|_| ParseKeyIdError(()))?;
+        let mut buffer = Uuid::encode_buffer();
+        if id.hyphenated().encode_lower(&mut buffer) == text {
+            Ok(Self(id))
+        } else {
+            Err(ParseKeyIdError(()))
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.hyphenated(), f)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text is not a key id: 36 characters, lower case, with hyphens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseKeyIdError(());
+
+impl fmt::Display for ParseKeyIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a key id")
+    }
+}
+
+impl Error for ParseKeyIdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = KeyId::generate();
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(id));
+        for other in [
+            text.to_uppercase(),
+            text.replace('-', ""),
+            format!("{{{text}}}"),
+            format!("{text} "),
+        ] {
+            assert!(other.parse::<KeyId>().is_err(), "{other}");
+        }
+    }
+}
