@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tower_api_key::{
     ApiKeyAuth,
     access::Grants,
-    authn::StaticKey,
+    authn::{OwnerState, StaticKey},
     extract::Owner,
     key::KeyId,
     manage::{Keys, ManageError, ManageErrorKind, NewKey},
@@ -66,7 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let auth = ApiKeyAuth::builder(SqliteStore::open(&arguments.database).await?)
         .static_keys(external)
         // An agent that is gone takes its keys with it.
-        .load_user(async |key| Ok(find_agent(&key.owner)))
+        .owners(async |owner: String| Ok(find_agent(&owner).map(|agent| OwnerState::active().user(agent))))
         .build()?;
     let keys = auth.keys().ok_or("there is a store, so there are keys")?;
     let manage_runs = Router::new()

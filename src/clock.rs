@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::{
     fmt,
-    sync::OnceLock,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -25,22 +25,28 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
 /// The clock of the operating system.
 ///
-/// The wall clock is not allowed to run backwards: a step back, by hand or by a time server, is bridged with the
-/// monotonic clock, so that a key that has expired stays expired until the process is restarted.
+/// The wall clock is not allowed to run backwards: a step back, by hand or by a time server, is not followed, and time goes on from
+/// where it was. So a key that has expired stays expired until the process is restarted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
-        static ANCHOR: OnceLock<(SystemTime, Duration)> = OnceLock::new();
+        /// The furthest that the wall clock has ever been ahead of the time since boot, in nanoseconds.
+        static AHEAD: AtomicU64 = AtomicU64::new(0);
         let since_boot = boottime();
-        let &(wall, boot) = ANCHOR.get_or_init(|| (SystemTime::now(), since_boot));
-        SystemTime::now().max(wall + since_boot.saturating_sub(boot))
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UNIX_EPOCH + since_boot + furthest(&AHEAD, wall.saturating_sub(since_boot))
     }
 
     fn elapsed(&self) -> Duration {
         boottime()
     }
+}
+
+fn furthest(ahead: &AtomicU64, now: Duration) -> Duration {
+    let now = to_nanos(now);
+    Duration::from_nanos(ahead.fetch_max(now, Ordering::Relaxed).max(now))
 }
 
 #[cfg(target_os = "linux")]
@@ -52,8 +58,15 @@ fn boottime() -> Duration {
 
 #[cfg(not(target_os = "linux"))]
 fn boottime() -> Duration {
-    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// A time of [`Clock::elapsed`] for an atomic number: enough for 584 years since it began. Without the division of `as_nanos`.
+pub(crate) fn to_nanos(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(time.subsec_nanos()))
 }
 
 /// Milliseconds since 1970, the form in which stores keep a date. Dates before 1970 are 0.
@@ -123,6 +136,15 @@ mod tests {
         assert_eq!(from_unix_ms(to_unix_ms(time)), Some(time));
         assert_eq!(from_unix_ms(-1), None);
         assert_eq!(to_unix_ms(UNIX_EPOCH - Duration::from_secs(1)), 0);
+    }
+
+    #[test]
+    fn a_wall_clock_that_went_ahead_and_came_back_is_not_followed_back() {
+        let ahead = AtomicU64::new(0);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(furthest(&ahead, hour), hour);
+        assert_eq!(furthest(&ahead, 2 * hour), 2 * hour);
+        assert_eq!(furthest(&ahead, hour), 2 * hour);
     }
 
     #[test]

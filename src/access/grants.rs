@@ -55,6 +55,21 @@ impl Grants {
         Ok(Self::new(self.scopes, Resources::only(patterns)?))
     }
 
+    /// Whether everything that the others allow is allowed here, too.
+    #[must_use]
+    pub fn covers(&self, others: &Self) -> bool {
+        self.scopes.covers(&others.scopes) && self.resources.covers(&others.resources)
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub fn intersection(&self, others: &Self) -> Self {
+        Self {
+            scopes: self.scopes.intersection(&others.scopes),
+            resources: self.resources.intersection(&others.resources),
+        }
+    }
+
     /// The scopes.
     #[must_use]
     pub fn granted_scopes(&self) -> &Scopes {

@@ -21,7 +21,17 @@ mod grants;
 
 mod requirement;
 
+mod addresses;
+
+mod rate;
+
+mod rates;
+
+pub use addresses::{AddressList, ParseAddressError};
 pub use grants::Grants;
+pub use rate::{ParseRateError, RateLimit};
+pub use rates::{Allowance, ParseRatesError, RateLimits};
+pub(crate) use requirement::Need;
 pub use requirement::{Denied, DeniedKind, Requirement};
 pub use resource::{ParseResourceError, Resource, ResourcePattern, Resources};
 pub use scope::{ParseScopeError, Scope, ScopePattern, Scopes};

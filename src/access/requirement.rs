@@ -3,7 +3,7 @@ use std::{error::Error, fmt, sync::Arc};
 use super::{
     grants::Grants,
     resource::Resource,
-    scope::{Scope, is_scope},
+    scope::{Scope, Scopes, is_scope},
 };
 
 /// What a route asks of its caller: scopes, all of them or any one, and perhaps a resource.
@@ -52,7 +52,7 @@ impl Requirement {
     ///
     /// # Panics
     ///
-    /// When a brace is not closed or not opened. In a `const` this is a compile error.
+    /// When a brace is not closed or not opened, or two parameters have nothing between them. In a `const` this is a compile error.
     #[must_use]
     pub const fn on(mut self, template: &'static str) -> Self {
         assert!(is_template(template.as_bytes()), "a brace is missing");
@@ -67,41 +67,50 @@ impl Requirement {
     ///
     /// # Errors
     ///
-    /// [`Denied`], saying what is missing. A resource that cannot be named, because a parameter is unknown or holds characters
-    /// that no [`Resource`] has, is denied.
+    /// [`Denied`], saying what is missing. A resource that cannot be named is denied: a parameter is unknown, or comes twice, or holds
+    /// characters that no [`Resource`] has, or is a path with an empty segment, `.` or `..` in it.
     pub fn check<'p>(
         &self,
         grants: &Grants,
         parameter: impl Fn(&str) -> Option<&'p str>,
     ) -> Result<(), Denied> {
-        let granted = grants.granted_scopes();
-        let enough = match &self.scopes {
+        self.measure(grants, parameter).map(|_| ())
+    }
+
+    /// As [`Requirement::check`], and gives the resource, where it had to be named.
+    pub(crate) fn measure<'p>(
+        &self,
+        grants: &Grants,
+        parameter: impl Fn(&str) -> Option<&'p str>,
+    ) -> Result<Option<Resource>, Denied> {
+        if !self.is_met_by(grants.granted_scopes()) {
+            return Err(self.denied(DeniedKind::Scope));
+        }
+        match self.resource {
+            Some(template) if grants.resources().is_bound() => match template.fill(parameter) {
+                Filled::Resource(resource) if grants.resources().allow(&resource) => Ok(Some(resource)),
+                Filled::Resource(_) | Filled::NoResource => Err(self.denied(DeniedKind::Resource)),
+                Filled::NoParameter => Err(self.denied(DeniedKind::UnknownParameter)),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn is_met_by(&self, granted: &Scopes) -> bool {
+        match &self.scopes {
             Names::Static([]) => false,
             Names::Static(names) if self.any => names.iter().any(|name| granted.contains_str(name)),
             Names::Static(names) => names.iter().all(|name| granted.contains_str(name)),
             Names::Shared(names) if names.is_empty() => false,
             Names::Shared(names) if self.any => names.iter().any(|name| granted.contains(name)),
             Names::Shared(names) => names.iter().all(|name| granted.contains(name)),
-        };
-        if !enough {
-            return Err(Denied {
-                kind: DeniedKind::Scope,
-                required: self.scopes.clone(),
-            });
         }
-        match self.resource {
-            Some(template) if grants.resources().is_bound() => {
-                let kind = match template.fill(parameter) {
-                    Filled::Resource(resource) if grants.resources().allow(&resource) => return Ok(()),
-                    Filled::Resource(_) | Filled::NoResource => DeniedKind::Resource,
-                    Filled::NoParameter => DeniedKind::UnknownParameter,
-                };
-                Err(Denied {
-                    kind,
-                    required: self.scopes.clone(),
-                })
-            }
-            _ => Ok(()),
+    }
+
+    fn denied(&self, kind: DeniedKind) -> Denied {
+        Denied {
+            kind,
+            required: self.scopes.clone(),
         }
     }
 
@@ -135,6 +144,48 @@ impl Requirement {
             any,
             resource: None,
         }
+    }
+}
+
+/// A [`Requirement`] that was met, to be asked again when the grants have changed: the path parameters are gone by then.
+#[derive(Debug, Clone)]
+pub(crate) struct Need {
+    requirement: Requirement,
+    /// `None` where it was never named, because the grants were bound to none.
+    resource: Option<Resource>,
+}
+
+impl Need {
+    /// Free, but for a count.
+    pub(crate) fn new(requirement: &Requirement, resource: Option<Resource>) -> Self {
+        Self {
+            requirement: requirement.clone(),
+            resource,
+        }
+    }
+
+    /// Whether these grants would do, too. Grants that are bound now, and were not, cannot be measured: they would not.
+    pub(crate) fn check(&self, grants: &Grants) -> Result<(), Denied> {
+        let requirement = &self.requirement;
+        if !requirement.is_met_by(grants.granted_scopes()) {
+            return Err(requirement.denied(DeniedKind::Scope));
+        }
+        if requirement.resource.is_none() || !grants.resources().is_bound() {
+            return Ok(());
+        }
+        match &self.resource {
+            Some(resource) if grants.resources().allow(resource) => Ok(()),
+            Some(_) | None => Err(requirement.denied(DeniedKind::Resource)),
+        }
+    }
+
+    /// Whether it asks for the very same.
+    pub(crate) fn is_same(&self, requirement: &Requirement, resource: Option<&Resource>) -> bool {
+        let own = &self.requirement;
+        own.any == requirement.any
+            && own.resource() == requirement.resource()
+            && self.resource.as_ref() == resource
+            && own.scopes().eq(requirement.scopes())
     }
 }
 
@@ -219,6 +270,10 @@ impl Template {
             let Some(value) = parameter(name) else {
                 return Filled::NoParameter;
             };
+            // `public/../private` begins with `public/`, and is not in it.
+            if value.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+                return Filled::NoResource;
+            }
             // `pair:{a}:{b}`: an `a` of `1:2` must not pass for the `a` of `1`.
             if after
                 .chars()
@@ -241,6 +296,8 @@ const fn is_template(bytes: &[u8]) -> bool {
     let mut i = 0;
     while i < bytes.len() {
         match (bytes[i], open) {
+            // Nothing between two parameters: `1` and `23` would read as `12` and `3` do.
+            (b'{', false) if i > 0 && bytes[i - 1] == b'}' => return false,
             (b'{', false) => open = true,
             (b'}', true) => open = false,
             (b'{', true) | (b'}', false) => return false,
@@ -333,6 +390,28 @@ mod tests {
         let check = |a: &'static str| PAIR.check(&bound, |name| Some(if name == "a" { a } else { "3" }));
         assert!(check("1").is_ok());
         assert!(check("1:2").is_err());
+    }
+
+    #[test]
+    fn a_path_cannot_leave_the_folder_that_a_key_is_bound_to() {
+        const FILE: Requirement = Requirement::all_of(&["f"]).on("file:{path}");
+        let bound = grants(&["f"], Some(&["file:public/*"]));
+        let check = |path: &'static str| FILE.check(&bound, |_| Some(path)).is_ok();
+        assert!(check("public/a") && check("public/a/..b"));
+        for outside in [
+            "public/../private/x",
+            "public/./x",
+            "public//x",
+            "public/..",
+            "public/",
+        ] {
+            assert!(!check(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn two_parameters_need_something_between_them() {
+        assert!(is_template(b"pair:{a}:{b}") && !is_template(b"pair:{a}{b}"));
     }
 
     #[test]

@@ -62,6 +62,17 @@ impl ResourcePattern {
         }
     }
 
+    /// Whether everything that the other covers is covered by this one, too.
+    #[must_use]
+    pub fn covers_all_of(&self, other: &Self) -> bool {
+        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
+            (Some(stem), Some(other)) => other.starts_with(stem),
+            (Some(stem), None) => other.0.len() > stem.len() && other.0.starts_with(stem),
+            (None, Some(_)) => false,
+            (None, None) => self == other,
+        }
+    }
+
     /// The text, as it was parsed.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -160,6 +171,42 @@ impl Resources {
             None => true,
             Some(listed) => listed.iter().any(|pattern| pattern.covers(resource)),
         }
+    }
+
+    /// Whether every resource that the others allow is allowed here, too.
+    ///
+    /// Each pattern must be covered by one of these. A set of patterns that only together cover another is not seen as covering it:
+    /// the answer errs towards no.
+    #[must_use]
+    pub fn covers(&self, others: &Self) -> bool {
+        match (&self.0, &others.0) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(listed), Some(others)) => others
+                .iter()
+                .all(|other| listed.iter().any(|pattern| pattern.covers_all_of(other))),
+        }
+    }
+
+    /// What both allow. Of two patterns either one covers the other, or they have no resource in common.
+    #[must_use]
+    pub fn intersection(&self, others: &Self) -> Self {
+        let (Some(these), Some(those)) = (&self.0, &others.0) else {
+            return if self.0.is_some() {
+                self.clone()
+            } else {
+                others.clone()
+            };
+        };
+        let within = |pattern: &&ResourcePattern, wider: &[ResourcePattern]| {
+            wider.iter().any(|wider| wider.covers_all_of(pattern))
+        };
+        let these_kept = these.iter().filter(|pattern| within(pattern, those));
+        let those_kept = those.iter().filter(|pattern| within(pattern, these));
+        let mut kept: Vec<ResourcePattern> = these_kept.chain(those_kept).cloned().collect();
+        kept.sort_unstable();
+        kept.dedup();
+        Self(Some(kept.into()))
     }
 
     /// Whether the key is bound at all.

@@ -70,6 +70,16 @@ impl ScopePattern {
         self.covers_str(scope.as_str())
     }
 
+    /// Whether everything that the other covers is covered by this one, too.
+    #[must_use]
+    pub fn covers_all_of(&self, other: &Self) -> bool {
+        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
+            (Some(stem), Some(other)) => other.starts_with(stem),
+            (None, Some(_)) => false,
+            (_, None) => self.covers_str(&other.0),
+        }
+    }
+
     /// The text, as it was parsed.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -189,6 +199,37 @@ impl Scopes {
     #[must_use]
     pub fn contains(&self, scope: &Scope) -> bool {
         self.contains_str(scope.as_str())
+    }
+
+    /// Whether everything that the others grant is granted here, too.
+    ///
+    /// Each pattern must be covered by one of these: no set of longer patterns adds up to a shorter one, since a stem ends in `:`.
+    #[must_use]
+    pub fn covers(&self, others: &Self) -> bool {
+        match (&self.0, &others.0) {
+            (Granted::All, _) => true,
+            (Granted::Listed(_), Granted::All) => false,
+            (Granted::Listed(listed), Granted::Listed(others)) => others
+                .iter()
+                .all(|other| listed.iter().any(|pattern| pattern.covers_all_of(other))),
+        }
+    }
+
+    /// What both grant. Of two patterns either one covers the other, or they have no scope in common.
+    #[must_use]
+    pub fn intersection(&self, others: &Self) -> Self {
+        match (&self.0, &others.0) {
+            (Granted::All, _) => others.clone(),
+            (_, Granted::All) => self.clone(),
+            (Granted::Listed(these), Granted::Listed(those)) => {
+                let within = |pattern: &&ScopePattern, scopes: &[ScopePattern]| {
+                    scopes.iter().any(|wider| wider.covers_all_of(pattern))
+                };
+                let these_kept = these.iter().filter(|pattern| within(pattern, those));
+                let those_kept = those.iter().filter(|pattern| within(pattern, these));
+                these_kept.chain(those_kept).cloned().collect()
+            }
+        }
     }
 
     /// Whether every scope is granted, because [`Scopes::all`] said so.

@@ -1,8 +1,8 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::{
-    access::{Denied, DeniedKind},
-    key::Malformed,
+    access::{Allowance, Denied, DeniedKind},
+    key::{KeyStatus, Malformed},
 };
 
 /// Why a request was refused: attached to the extensions of every response the crate makes in place of the application's, for logging
@@ -17,7 +17,7 @@ pub struct Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// 401: there was no credential.
+    /// 401: there was no credential, nor anybody the fallback knows.
     MissingCredentials,
     /// 400: there was more than one.
     AmbiguousCredentials,
@@ -27,12 +27,18 @@ pub enum RefusalKind {
     KeyExpired,
     /// 401: the key was right, and has been revoked.
     KeyRevoked,
-    /// 401: the key was right, and is switched off, or its owner is gone.
+    /// 401: the key was right, and is switched off, or its owner is suspended or gone.
     KeyDisabled,
     /// 403: a scope is missing.
     InsufficientScope,
     /// 403: the key is bound to other resources.
     ResourceNotAllowed,
+    /// 403: the key may not be used from where the caller is.
+    AddressNotAllowed,
+    /// 403: a session asked for a change, and not from a page of the same origin.
+    CrossOrigin,
+    /// 429: the key has been used too often.
+    RateLimited,
     /// 503: whether the key is good could not be found out.
     AuthUnavailable,
     /// 500: an extractor or a requirement was used on a route without [`ApiKeyAuth`](crate::ApiKeyAuth).
@@ -42,6 +48,24 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// Each of them at the place of its own number.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::MissingCredentials,
+        Self::AmbiguousCredentials,
+        Self::InvalidKey,
+        Self::KeyExpired,
+        Self::KeyRevoked,
+        Self::KeyDisabled,
+        Self::InsufficientScope,
+        Self::ResourceNotAllowed,
+        Self::AddressNotAllowed,
+        Self::CrossOrigin,
+        Self::RateLimited,
+        Self::AuthUnavailable,
+        Self::LayerMissing,
+        Self::Misconfigured,
+    ];
+
     /// The `code` of the problem document.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -54,6 +78,9 @@ impl RefusalKind {
             Self::KeyDisabled => "key-disabled",
             Self::InsufficientScope => "insufficient-scope",
             Self::ResourceNotAllowed => "resource-not-allowed",
+            Self::AddressNotAllowed => "address-not-allowed",
+            Self::CrossOrigin => "cross-origin-request",
+            Self::RateLimited => "rate-limited",
             Self::AuthUnavailable => "auth-unavailable",
             Self::LayerMissing => "auth-layer-missing",
             Self::Misconfigured => "auth-misconfigured",
@@ -67,6 +94,7 @@ enum Reason {
     Text(&'static str),
     Malformed(Malformed),
     Denied(Denied),
+    Limited(Limited),
     Failure(Arc<Unavailable>),
 }
 
@@ -85,6 +113,16 @@ impl Refusal {
         }
     }
 
+    /// `None` for a key that is good.
+    pub(crate) fn of_status(status: KeyStatus) -> Option<Self> {
+        match status {
+            KeyStatus::Active => None,
+            KeyStatus::Expired => Some(Self::new(RefusalKind::KeyExpired)),
+            KeyStatus::Disabled => Some(Self::new(RefusalKind::KeyDisabled)),
+            KeyStatus::Revoked => Some(Self::new(RefusalKind::KeyRevoked)),
+        }
+    }
+
     pub(crate) fn malformed(malformed: Malformed) -> Self {
         Self {
             kind: RefusalKind::InvalidKey,
@@ -100,6 +138,17 @@ impl Refusal {
                 DeniedKind::UnknownParameter => RefusalKind::Misconfigured,
             },
             reason: Reason::Denied(denied),
+        }
+    }
+
+    /// All limits that hold, and when there is enough of them again, if ever.
+    pub(crate) fn limited(allowances: Box<[Allowance]>, retry_after: Option<Duration>) -> Self {
+        Self {
+            kind: RefusalKind::RateLimited,
+            reason: Reason::Limited(Limited {
+                allowances,
+                retry_after,
+            }),
         }
     }
 
@@ -124,6 +173,24 @@ impl Refusal {
             _ => None,
         }
     }
+
+    /// What is left of all limits that hold, where one of them is why.
+    #[must_use]
+    pub fn as_limited(&self) -> Option<&[Allowance]> {
+        match &self.reason {
+            Reason::Limited(limited) => Some(&limited.allowances),
+            _ => None,
+        }
+    }
+
+    /// How long until the same request would come through, where a limit is why it did not, and time helps.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.reason {
+            Reason::Limited(limited) => limited.retry_after,
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -134,8 +201,27 @@ impl fmt::Display for Refusal {
             Reason::Text(text) => write!(f, ": {text}"),
             Reason::Malformed(malformed) => write!(f, ": {malformed}"),
             Reason::Denied(denied) => write!(f, ": {denied}"),
+            Reason::Limited(limited) => limited.fmt(f),
             Reason::Failure(failure) => write!(f, ": {failure}"),
         }
+    }
+}
+
+/// What is left, and how long to wait.
+#[derive(Debug, Clone)]
+struct Limited {
+    allowances: Box<[Allowance]>,
+    retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reached = |one: &&Allowance| !one.retry_after.is_zero();
+        for (place, one) in self.allowances.iter().filter(reached).enumerate() {
+            f.write_str(if place == 0 { ": " } else { ", " })?;
+            write!(f, "{} {}", one.name, one.limit)?;
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +231,7 @@ impl Error for Refusal {
             Reason::Malformed(malformed) => Some(malformed),
             Reason::Denied(denied) => Some(denied),
             Reason::Failure(failure) => failure.0.source(),
-            Reason::None | Reason::Text(_) => None,
+            Reason::None | Reason::Text(_) | Reason::Limited(_) => None,
         }
     }
 }
@@ -161,6 +247,10 @@ impl Unavailable {
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(cause.into())
     }
+
+    pub(crate) fn cause(&self) -> &(dyn Error + 'static) {
+        &*self.0
+    }
 }
 
 impl<E: Error + Send + Sync + 'static> From<E> for Unavailable {
@@ -172,5 +262,18 @@ impl<E: Error + Send + Sync + 'static> From<E> for Unavailable {
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RefusalKind;
+
+    #[test]
+    fn every_kind_is_at_its_place() {
+        for (i, kind) in RefusalKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, i, "{kind:?}");
+        }
+        assert_eq!(RefusalKind::ALL.len(), RefusalKind::Misconfigured as usize + 1);
     }
 }

@@ -1,11 +1,11 @@
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::SystemTime};
+use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
 use super::refusal::Unavailable;
 use crate::{
     clock::Clock,
-    key::{KeyDigest, KeyRecord},
-    principal::{Identity, UserValue},
-    store::DynStore,
+    key::KeyDigest,
+    principal::Identity,
+    store::{DynStore, StoredKey},
 };
 
 /// Finds whose key it is, in a table of the application's own.
@@ -62,10 +62,22 @@ pub(crate) struct Resolved {
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<Resolved>, Unavailable>> + Send + 'a>>;
+type Answers<'a> = Pin<Box<dyn Future<Output = Result<Vec<(KeyDigest, Resolved)>, Unavailable>> + Send + 'a>>;
 
 /// A [`Resolver`] or a store without its type. Boxes once a look-up, which is never on the hot path.
 pub(crate) trait Load: Send + Sync {
     fn load(&self, digest: KeyDigest) -> Answer<'_>;
+
+    /// Whether [`Load::load_many`] costs less than asking for each.
+    fn answers_many(&self) -> bool {
+        false
+    }
+
+    /// As many of them as there are.
+    fn load_many<'a>(&'a self, digests: &'a [KeyDigest]) -> Answers<'a> {
+        let _none = digests;
+        Box::pin(async { Err(Unavailable::new("one at a time only")) })
+    }
 }
 
 /// A resolver of the application's own, judged by the system's clock.
@@ -84,37 +96,9 @@ impl<R: Resolver> Load for OwnResolver<R> {
     }
 }
 
-type Users = dyn Fn(KeyRecord) -> Pin<Box<dyn Future<Output = Result<Option<UserValue>, Unavailable>> + Send>>
-    + Send
-    + Sync;
-
-/// How the application's own value for a stored key is found.
-pub(crate) struct UserLoader(Box<Users>);
-
-impl UserLoader {
-    pub(crate) fn new<T, F, Fut>(load: F) -> Self
-    where
-        T: Send + Sync + 'static,
-        F: Fn(KeyRecord) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<T>, Unavailable>> + Send + 'static,
-    {
-        Self(Box::new(move |record| {
-            let loading = load(record);
-            Box::pin(async move { Ok(loading.await?.map(|user| Arc::new(user) as UserValue)) })
-        }))
-    }
-}
-
-impl fmt::Debug for UserLoader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<fn>")
-    }
-}
-
-/// A store, judged by its own clock, and the application's own values beside it.
+/// A store, judged by its own clock.
 pub(crate) struct StoreResolver {
     pub(crate) store: Arc<dyn DynStore>,
-    pub(crate) users: Option<UserLoader>,
 }
 
 impl Load for StoreResolver {
@@ -123,17 +107,31 @@ impl Load for StoreResolver {
             let Some(found) = self.store.find(&digest).await? else {
                 return Ok(None);
             };
-            let mut identity = Identity::from_record(&found.record, found.now);
-            if let Some(UserLoader(users)) = &self.users {
-                identity = match users(found.record).await? {
-                    Some(user) => identity.shared_user(user),
-                    None => identity.without_owner(),
-                };
+            if found.record.digest != digest {
+                return Err(Unavailable::new("the store answered with another key"));
             }
-            Ok(Some(Resolved {
-                identity,
-                now: found.now,
-            }))
+            Ok(Some(resolved(&found)))
         })
+    }
+
+    fn answers_many(&self) -> bool {
+        true
+    }
+
+    fn load_many<'a>(&'a self, digests: &'a [KeyDigest]) -> Answers<'a> {
+        Box::pin(async {
+            let found = self.store.find_many(digests).await?;
+            Ok(found
+                .iter()
+                .map(|found| (found.record.digest, resolved(found)))
+                .collect())
+        })
+    }
+}
+
+fn resolved(found: &StoredKey) -> Resolved {
+    Resolved {
+        identity: Identity::from_record(&found.record, found.now),
+        now: found.now,
     }
 }

@@ -1,4 +1,12 @@
-use std::{env, error::Error, fmt, fs, path::Path, sync::Arc};
+use std::{
+    env,
+    error::Error,
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
 
 use subtle::ConditionallySelectable;
 use zeroize::Zeroizing;
@@ -51,7 +59,7 @@ const PLACEHOLDERS: &[&str] = &[
 /// Below this a key can be guessed, whatever it is made of.
 const SHORT: usize = 16;
 /// Larger than any file that holds one key.
-const MAX_FILE_LEN: u64 = 4096;
+const MAX_FILE_LEN: usize = 4096;
 
 /// A key that comes from the configuration: kept as a SHA-256, compared in constant time before any store is asked.
 ///
@@ -93,11 +101,7 @@ impl StaticKey {
     /// A key from a file that holds it and nothing else but, perhaps, a final line break.
     pub fn from_file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
-        let read = fs::metadata(path).and_then(|metadata| match metadata.len() {
-            0..=MAX_FILE_LEN => fs::read_to_string(path).map(Zeroizing::new),
-            _ => Err(std::io::ErrorKind::FileTooLarge.into()),
-        });
-        match read {
+        match read_short(path) {
             Ok(text) => {
                 let line = text.strip_suffix('\n').unwrap_or(&text);
                 Self::from_value(line.strip_suffix('\r').unwrap_or(line))
@@ -218,7 +222,7 @@ pub struct StaticKeyError {
 #[derive(Debug, Clone)]
 enum Problem {
     NoVariable(String),
-    NoFile(String, Arc<std::io::Error>),
+    NoFile(String, Arc<io::Error>),
     Blank,
     Placeholder,
     TooLong,
@@ -255,12 +259,12 @@ impl Error for StaticKeyError {
 }
 
 fn digest_of(value: &str) -> Result<KeyDigest, Problem> {
-    if let Some(hex) = value.strip_prefix("sha256:") {
-        let digest: KeyDigest = hex.parse().map_err(|_| Problem::NotADigest)?;
-        let known = |text: &&&str| KeyDigest::of(text.as_bytes()) == digest;
-        return match PLACEHOLDERS.iter().find(known) {
-            Some(_) => Err(Problem::Placeholder),
-            None => Ok(digest),
+    if looks_like_a_digest(value) {
+        let hex = value.strip_prefix("sha256:");
+        let digest = hex.and_then(|hex| hex.parse().ok()).ok_or(Problem::NotADigest)?;
+        return match PLACEHOLDERS.iter().any(|text| is_digest_of(&digest, text)) {
+            true => Err(Problem::Placeholder),
+            false => Ok(digest),
         };
     }
     if value.trim().is_empty() {
@@ -278,8 +282,38 @@ fn digest_of(value: &str) -> Result<KeyDigest, Problem> {
     }
 }
 
+/// Goes by what it reads, not by what the file says of its size: a device says nothing, and may have no end.
+fn read_short(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_LEN + 1));
+    let file = File::open(path)?;
+    file.take(MAX_FILE_LEN as u64 + 1).read_to_string(&mut text)?;
+    match text.len() {
+        0..=MAX_FILE_LEN => Ok(text),
+        _ => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
+/// In whatever spelling: taken for the key itself, the digest in the configuration would let in whoever can read it.
+fn looks_like_a_digest(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    let rest = value.strip_prefix("sha256").or(value.strip_prefix("sha-256"));
+    rest.is_some_and(|rest| rest.starts_with([':', '=', '-']))
+}
+
+fn is_digest_of(digest: &KeyDigest, text: &str) -> bool {
+    let mut capitalised = text.to_owned();
+    if let Some(first) = capitalised.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    [text, &text.to_ascii_uppercase(), &capitalised]
+        .iter()
+        .any(|text| KeyDigest::of(text.as_bytes()) == *digest)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::principal::Realm;
 
@@ -291,6 +325,10 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_without_being_repeated() {
         let digest_of_secret = format!("sha256:{}", KeyDigest::of(b"secret").to_hex());
+        let digest_of_shouted = format!("sha256:{}", KeyDigest::of(b"CHANGEME").to_hex());
+        let hex = KeyDigest::of(b"a real key, and a long one").to_hex();
+        let other_spellings =
+            ["SHA256:", "sha256=", "sha-256:", "Sha256-"].map(|name| format!("{name}{hex}"));
         let long = "x".repeat(513);
         for bad in [
             "",
@@ -306,6 +344,11 @@ mod tests {
             "sha256:",
             "sha256:zz",
             &digest_of_secret,
+            &digest_of_shouted,
+            &other_spellings[0],
+            &other_spellings[1],
+            &other_spellings[2],
+            &other_spellings[3],
             &long,
             "0123456789abcdef\n",
         ] {

@@ -12,78 +12,9 @@ use http::{
 
 use crate::principal::Realm;
 
-/// The places in which a key may be presented.
-///
-/// The default is `Authorization: Bearer KEY`, `Authorization: ApiKey KEY` and `X-Key: KEY`; the others must be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-pub struct Sources {
-    bearer: bool,
-    api_key_scheme: bool,
-    headers: Vec<String>,
-    cookies: Vec<String>,
-    web_socket_protocols: Vec<String>,
-    query_parameters: Vec<String>,
-}
+mod sources;
 
-impl Default for Sources {
-    fn default() -> Self {
-        Self::none().bearer().api_key_scheme().header("X-Key")
-    }
-}
-
-impl Sources {
-    /// No place at all, to begin a list of one's own with.
-    pub fn none() -> Self {
-        Self {
-            bearer: false,
-            api_key_scheme: false,
-            headers: Vec::new(),
-            cookies: Vec::new(),
-            web_socket_protocols: Vec::new(),
-            query_parameters: Vec::new(),
-        }
-    }
-
-    /// `Authorization: Bearer KEY` (RFC 6750, section 2.1).
-    pub fn bearer(mut self) -> Self {
-        self.bearer = true;
-        self
-    }
-
-    /// `Authorization: ApiKey KEY`.
-    pub fn api_key_scheme(mut self) -> Self {
-        self.api_key_scheme = true;
-        self
-    }
-
-    /// A header of its own, `NAME: KEY`.
-    pub fn header(mut self, name: impl Into<String>) -> Self {
-        self.headers.push(name.into());
-        self
-    }
-
-    /// A cookie. The browser sends it along with requests that other sites make it send, so the application then owes its own
-    /// protection against those.
-    pub fn cookie(mut self, name: impl Into<String>) -> Self {
-        self.cookies.push(name.into());
-        self
-    }
-
-    /// An entry `NAME.KEY` of `Sec-WebSocket-Protocol`, for browsers, which cannot set other headers on a WebSocket.
-    /// The application must offer and choose another protocol, lest the key be echoed.
-    pub fn web_socket_protocol(mut self, name: impl Into<String>) -> Self {
-        self.web_socket_protocols.push(name.into());
-        self
-    }
-
-    /// A query parameter. Addresses are written to logs and histories and sent to other sites, and a key in one with them: for
-    /// callers that can do nothing else, with keys that can do little.
-    pub fn danger_query_parameter(mut self, name: impl Into<String>) -> Self {
-        self.query_parameters.push(name.into());
-        self
-    }
-}
+pub use sources::Sources;
 
 /// Places that cannot be: a name that is no header name, cookie name or token, a header that has another use, or no place at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,16 +54,16 @@ impl<'r> Presented<'r> {
         Self::One(Cow::Borrowed(bytes))
     }
 
-    /// A field that may have been joined of several with commas.
-    fn listed(bytes: &'r [u8]) -> Self {
-        if !bytes.contains(&b',') {
-            return Self::one(bytes);
+    /// The credential in a field that a proxy may have joined of several, with commas.
+    fn listed(field: &'r [u8], credential: &'r [u8]) -> Self {
+        if !field.contains(&b',') {
+            return Self::one(credential);
         }
-        let entries = bytes
+        let entries = field
             .split(|byte| *byte == b',')
             .filter(|entry| !entry.trim_ascii().is_empty());
         match entries.count() {
-            0 | 1 => Self::one(bytes),
+            0 | 1 => Self::one(credential),
             _ => Self::Many,
         }
     }
@@ -156,6 +87,8 @@ pub(crate) struct Reader {
     cookies: Box<[String]>,
     web_socket_protocols: Box<[String]>,
     query_parameters: Box<[String]>,
+    /// Whether somebody beside this reader goes by cookies.
+    sessions: bool,
 }
 
 impl Reader {
@@ -200,6 +133,21 @@ impl Reader {
             cookies: sources.cookies.as_slice().into(),
             web_socket_protocols: sources.web_socket_protocols.as_slice().into(),
             query_parameters: sources.query_parameters.as_slice().into(),
+            sessions: false,
+        })
+    }
+
+    /// The same, where a fallback goes by cookies: they are secrets, and answers depend on them.
+    pub(crate) fn with_sessions(mut self) -> Self {
+        self.sessions = true;
+        self
+    }
+
+    /// Whether the one credential of a request is a bearer token.
+    pub(crate) fn is_bearer(&self, headers: &HeaderMap) -> bool {
+        let value = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        value.is_some_and(|value| {
+            self.strip_scheme(value).is_some() && value[..6].eq_ignore_ascii_case(b"bearer")
         })
     }
 
@@ -224,7 +172,7 @@ impl Reader {
             found = found.and(match single(name) {
                 None => Presented::None,
                 Some(None) => Presented::Many,
-                Some(Some(value)) => Presented::listed(value),
+                Some(Some(value)) => Presented::listed(value, value),
             });
         }
         if !self.cookies.is_empty() {
@@ -259,7 +207,7 @@ impl Reader {
     /// `Vary` for answers that depend on the credential; `None` when no header holds one.
     pub(crate) fn vary(&self) -> Option<HeaderValue> {
         let authorization = (self.bearer || self.api_key_scheme).then_some("Authorization");
-        let cookie = (!self.cookies.is_empty()).then_some("Cookie");
+        let cookie = self.goes_by_cookies().then_some("Cookie");
         let web_socket = (!self.web_socket_protocols.is_empty()).then_some("Sec-WebSocket-Protocol");
         let own = self.header_labels.iter().map(String::as_str);
         let names: Vec<&str> = authorization
@@ -280,12 +228,17 @@ impl Reader {
             name: name.into(),
             bearer: self.bearer,
             header_labels: self.header_labels.clone(),
+            ..Realm::default()
         }
+    }
+
+    fn goes_by_cookies(&self) -> bool {
+        self.sessions || !self.cookies.is_empty()
     }
 
     fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
         let authorization = (self.bearer || self.api_key_scheme).then_some(&AUTHORIZATION);
-        let cookie = (!self.cookies.is_empty()).then_some(&COOKIE);
+        let cookie = self.goes_by_cookies().then_some(&COOKIE);
         let web_socket = (!self.web_socket_protocols.is_empty()).then_some(&SEC_WEBSOCKET_PROTOCOL);
         authorization
             .into_iter()
@@ -295,31 +248,36 @@ impl Reader {
     }
 
     fn in_authorization<'r>(&self, value: &'r [u8]) -> Presented<'r> {
+        // HTTP/1 parsers trim a field; others need not.
+        let value = value.trim_ascii();
         match self.strip_scheme(value) {
-            Some(key) => Presented::listed(key),
+            Some(rest) => {
+                let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+                // No space, no key: `Bearer/abc` is not the key `/abc`.
+                let stuck = spaces == 0 && !rest.is_empty();
+                Presented::listed(value, if stuck { &[] } else { &rest[spaces..] })
+            }
             // Another scheme is not for us, unless a proxy has joined one of ours to it.
             None if value.split(|byte| *byte == b',').skip(1).any(|entry| {
-                let entry = entry.trim_ascii_start();
-                entry.contains(&b' ') && self.strip_scheme(entry).is_some()
+                let after = self.strip_scheme(entry.trim_ascii());
+                // `Digest ..., apikey=abc` is a parameter.
+                after.is_some_and(|after| !after.trim_ascii_start().starts_with(b"="))
             }) =>
             {
-                Presented::Many
+                Presented::listed(value, &[])
             }
             None => Presented::None,
         }
     }
 
-    /// What follows one of our schemes and its spaces.
+    /// What follows one of our schemes, a space first where all is well.
     fn strip_scheme<'r>(&self, value: &'r [u8]) -> Option<&'r [u8]> {
-        let end = value
-            .iter()
-            .position(|byte| !is_token_byte(*byte))
-            .unwrap_or(value.len());
-        let (scheme, rest) = value.split_at(end);
+        // Both of them have six letters.
+        let (scheme, rest) = value.split_at_checked(6)?;
+        let whole = !rest.first().is_some_and(|byte| is_token_byte(*byte));
         let ours = (self.bearer && scheme.eq_ignore_ascii_case(b"bearer"))
             || (self.api_key_scheme && scheme.eq_ignore_ascii_case(b"apikey"));
-        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-        ours.then(|| &rest[spaces..])
+        (whole && ours).then_some(rest)
     }
 
     fn in_cookies<'r>(&self, headers: &'r HeaderMap) -> Presented<'r> {
@@ -329,7 +287,7 @@ impl Reader {
             let pair = pair.trim_ascii();
             let equals = pair.iter().position(|byte| *byte == b'=')?;
             let value = &pair[equals + 1..];
-            named(&self.cookies, &pair[..equals]).then_some(value)
+            named(&self.cookies, pair[..equals].trim_ascii()).then_some(value)
         });
         values.map(Presented::one).fold(Presented::None, Presented::and)
     }

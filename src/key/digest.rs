@@ -121,7 +121,9 @@ impl Pepper {
         Hmac::new_from_slice(bytes).ok().map(Self)
     }
 
-    pub(crate) fn apply(&self, digest: &KeyDigest) -> KeyDigest {
+    /// The digest that stores and resolvers are given, made of the plain SHA-256 of a key.
+    #[must_use]
+    pub fn apply(&self, digest: &KeyDigest) -> KeyDigest {
         KeyDigest(
             self.0
                 .clone()

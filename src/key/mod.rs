@@ -22,6 +22,8 @@ mod token;
 
 mod record;
 
+mod used;
+
 pub use digest::{KeyDigest, ParseDigestError, Pepper};
 pub use id::{KeyId, ParseKeyIdError};
 pub use record::{KeyRecord, KeyStatus};
@@ -29,3 +31,4 @@ pub use secret::Secret;
 pub use token::{CheckKey, KeyFormat, Malformed, ParsePrefixError};
 
 pub(crate) use token::MAX_PRESENTED_LEN;
+pub(crate) use used::{LastUsed, date_of};

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::{digest::KeyDigest, id::KeyId};
-use crate::access::Grants;
+use crate::access::{AddressList, Grants, RateLimits};
 
 /// What a store keeps of a key. The key itself is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct KeyRecord {
     pub owner: String,
     /// What it may do.
     pub grants: Grants,
+    /// From where it may be used; `None` for anywhere.
+    pub allowed_ips: Option<AddressList>,
+    /// How often it may be used; `None` for as often as the application's own limits allow.
+    pub rate_limit: Option<RateLimits>,
     /// When it was minted.
     pub created_at: SystemTime,
     /// The first moment at which it is no longer good; `None` for a key without expiry.
@@ -27,6 +31,14 @@ pub struct KeyRecord {
     pub revoked_at: Option<SystemTime>,
     /// When it was disabled, if it is.
     pub disabled_at: Option<SystemTime>,
+    /// When it was last used, as far as that has been written down.
+    pub last_used_at: Option<SystemTime>,
+    /// The key that this one took over from.
+    pub rotated_from: Option<KeyId>,
+    /// The key that took over from this one.
+    pub rotated_to: Option<KeyId>,
+    /// Whether it was taken over from another system, and so has no check in its text.
+    pub imported: bool,
     /// Grows by one with every change.
     pub version: i64,
 }
@@ -42,10 +54,16 @@ impl KeyRecord {
             name: String::new(),
             owner: owner.into(),
             grants: Grants::none(),
+            allowed_ips: None,
+            rate_limit: None,
             created_at,
             expires_at: None,
             revoked_at: None,
             disabled_at: None,
+            last_used_at: None,
+            rotated_from: None,
+            rotated_to: None,
+            imported: false,
             version: 1,
         }
     }
@@ -80,6 +98,19 @@ pub enum KeyStatus {
     Disabled,
     /// Ended for good.
     Revoked,
+}
+
+impl KeyStatus {
+    /// The status as one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Disabled => "disabled",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -170,6 +170,13 @@ pub enum Malformed {
     Check,
 }
 
+impl Malformed {
+    /// Whether it is no attempt at a key of the format at all, but may be one of another system.
+    pub(crate) fn is_foreign(self) -> bool {
+        matches!(self, Self::Prefix | Self::Length)
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

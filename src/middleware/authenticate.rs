@@ -4,28 +4,23 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{
-    HeaderValue, Method, Request, Response,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
-};
+use http::{Method, Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
-use super::{body::RefusalBody, future::ResponseFuture};
+use super::{
+    body::RefusalBody,
+    future::ResponseFuture,
+    gate::{Gate, too_often},
+    guard::GuardedBody,
+    held::Held,
+};
 use crate::{
-    authn::{Authenticator, Refusal, RefusalKind, Verdict},
-    credential::{Presented, Reader},
-    principal::{Anonymous, Principal, Realm},
+    authn::{Pending, Verdict},
+    limit::Charge,
 };
 
-/// What every request is decided with; shared by all services of one [`ApiKeyAuth`](crate::ApiKeyAuth).
-pub(crate) struct Gate {
-    pub(crate) reader: Reader,
-    pub(crate) authenticator: Authenticator,
-    pub(crate) realm: Arc<Realm>,
-    pub(crate) vary: Option<HeaderValue>,
-}
-
-/// The service of [`ApiKeyAuth`](crate::ApiKeyAuth): lets a request in with its [`Principal`], or refuses it.
+/// The service of [`ApiKeyAuth`](crate::ApiKeyAuth): lets a request in with its [`Principal`](crate::principal::Principal), or refuses it.
 #[derive(Clone)]
 #[must_use]
 pub struct Authenticate<S> {
@@ -42,14 +37,36 @@ impl<S> Authenticate<S> {
             optional,
         }
     }
+
+    fn wait_for<B>(&mut self, verdict: Pending, request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>> + Clone,
+    {
+        self.wait(request, |gate, held| ResponseFuture::pending(gate, verdict, held))
+    }
+
+    fn wait<B>(
+        &mut self,
+        request: Request<B>,
+        future: impl FnOnce(Arc<Gate>, Held<S, B>) -> ResponseFuture<S, B>,
+    ) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>> + Clone,
+    {
+        // The service that was polled ready goes along; the clone that stays was not, and will be polled first.
+        let inner = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, inner);
+        future(self.gate.clone(), Held::new(ready, request, self.optional))
+    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Authenticate<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
-    ResBody: RefusalBody,
+    ReqBody: 'static,
+    ResBody: Body + RefusalBody,
 {
-    type Response = S::Response;
+    type Response = Response<GuardedBody<ResBody>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, ReqBody>;
 
@@ -59,46 +76,39 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let gate = &self.gate;
-        let verdict = match gate.reader.read(request.headers(), request.uri()) {
-            // A browser sends no credential with a preflight, and must be answered all the same.
-            _ if is_preflight(&request) => None,
-            Presented::One(key) => Some(gate.authenticator.authenticate(&key)),
-            Presented::None if self.optional => None,
-            Presented::None => Some(Verdict::Refused(Refusal::new(RefusalKind::MissingCredentials))),
-            Presented::Many => Some(Verdict::Refused(Refusal::new(RefusalKind::AmbiguousCredentials))),
-        };
-        match verdict {
+        let refused = |refusal, head| ResponseFuture::refused(gate.clone(), refusal, head);
+        let head = request.method() == Method::HEAD;
+        match gate.verdict(&request, self.optional) {
             Some(Verdict::Known(principal)) => {
-                gate.admit(&mut request, principal.clone());
-                ResponseFuture::admitted(gate.clone(), &principal, |span| {
-                    let _entered = span.enter();
-                    self.inner.call(request)
-                })
+                if let Err(refusal) = gate.check(&request, &principal) {
+                    return refused(refusal, head);
+                }
+                let taken = match gate.charge(&request, &principal) {
+                    Charge::Free => None,
+                    Charge::Taken(taken) => Some(taken),
+                    Charge::Refused(left) => return refused(too_often(&left), head),
+                    Charge::Ask(demand) => {
+                        return self.wait(request, |gate, held| {
+                            ResponseFuture::charging(gate, demand, principal, held)
+                        });
+                    }
+                };
+                ResponseFuture::admitted(gate.clone(), &mut self.inner, request, principal, taken)
             }
-            Some(Verdict::Refused(refusal)) => {
-                ResponseFuture::refused(gate.clone(), refusal, request.method() == Method::HEAD)
-            }
-            Some(Verdict::Pending(verdict)) => {
-                // The service that was polled ready goes along; the clone that stays was not, and will be polled first.
-                let inner = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, inner);
-                ResponseFuture::pending(gate.clone(), verdict, ready, request)
+            Some(Verdict::Refused(refusal)) => refused(refusal, head),
+            Some(Verdict::Pending(verdict)) => self.wait_for(verdict, request),
+            Some(Verdict::Fallback(bearer)) => {
+                let parts = gate.head_of(&mut request);
+                match gate.authenticator.ask_fallback(parts, bearer) {
+                    Ok(verdict) => self.wait_for(verdict, request),
+                    Err(refusal) => refused(refusal, head),
+                }
             }
             None => {
-                let extensions = request.extensions_mut();
-                extensions.remove::<Principal>();
-                extensions.insert(Anonymous(gate.realm.clone()));
+                gate.admit_anonymous(&mut request);
                 ResponseFuture::anonymous(gate.clone(), self.inner.call(request))
             }
         }
-    }
-}
-
-impl Gate {
-    /// Hands the request over: whatever principal somebody else put there is replaced.
-    pub(super) fn admit<B>(&self, request: &mut Request<B>, principal: Principal) {
-        self.reader.conceal(request.headers_mut());
-        request.extensions_mut().insert(principal);
     }
 }
 
@@ -109,10 +119,4 @@ impl<S: fmt::Debug> fmt::Debug for Authenticate<S> {
             .field("optional", &self.optional)
             .finish_non_exhaustive()
     }
-}
-
-fn is_preflight<B>(request: &Request<B>) -> bool {
-    request.method() == Method::OPTIONS
-        && request.headers().contains_key(ORIGIN)
-        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -11,12 +11,21 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{CACHE_CONTROL, Entry, VARY},
 };
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{authenticate::Gate, body::RefusalBody, rejection::Rejection};
+use super::{
+    body::RefusalBody,
+    gate::Gate,
+    guard::GuardedBody,
+    held::{Held, Next, Wait},
+    rejection::Rejection,
+    stream::Stream,
+};
 use crate::{
     authn::{Pending, Refusal},
+    limit::{Demand, Taken},
     principal::Principal,
     trace::RequestSpan,
 };
@@ -45,9 +54,11 @@ pin_project! {
             #[pin]
             future: S::Future,
             authenticated: bool,
+            taken: Option<Taken>,
+            stream: Option<Stream>,
         },
-        /// The key is being looked up: the one box there is, and not on the hot path.
-        Pending { waiting: Pin<Box<Waiting<S, B>>> },
+        /// Something has to be waited for: the one box there is, and not on the hot path.
+        Waiting { waiting: Pin<Box<Waiting<S, B>>> },
         Refused { refusal: Option<Refusal>, head: bool },
     }
 }
@@ -55,8 +66,8 @@ pin_project! {
 pin_project! {
     struct Waiting<S, B> {
         #[pin]
-        verdict: Pending,
-        held: Option<(S, Request<B>)>,
+        wait: Wait,
+        held: Option<Held<S, B>>,
     }
 }
 
@@ -66,24 +77,20 @@ where
 {
     pub(super) fn admitted(
         gate: Arc<Gate>,
-        principal: &Principal,
-        call: impl FnOnce(&RequestSpan) -> S::Future,
-    ) -> Self {
-        let span = span_of(principal);
-        let future = call(&span);
-        let state = State::Inner {
-            future,
-            authenticated: true,
-        };
+        service: &mut S,
+        request: Request<B>,
+        principal: Principal,
+        taken: Option<Taken>,
+    ) -> Self
+    where
+        B: 'static,
+    {
+        let (span, state) = State::inside(&gate, service, request, principal, taken);
         Self { gate, span, state }
     }
 
     pub(super) fn anonymous(gate: Arc<Gate>, future: S::Future) -> Self {
-        let state = State::Inner {
-            future,
-            authenticated: false,
-        };
-        Self::quiet(gate, state)
+        Self::quiet(gate, State::anonymous(future))
     }
 
     pub(super) fn refused(gate: Arc<Gate>, refusal: Refusal, head: bool) -> Self {
@@ -91,10 +98,13 @@ where
         Self::quiet(gate, State::Refused { refusal, head })
     }
 
-    pub(super) fn pending(gate: Arc<Gate>, verdict: Pending, ready: S, request: Request<B>) -> Self {
-        let held = Some((ready, request));
-        let waiting = Box::pin(Waiting { verdict, held });
-        Self::quiet(gate, State::Pending { waiting })
+    pub(super) fn pending(gate: Arc<Gate>, verdict: Pending, held: Held<S, B>) -> Self {
+        Self::quiet(gate, State::waiting(Wait::Verdict { verdict }, held))
+    }
+
+    pub(super) fn charging(gate: Arc<Gate>, demand: Demand, principal: Principal, held: Held<S, B>) -> Self {
+        let wait = Wait::charging(&gate, demand, principal);
+        Self::quiet(gate, State::waiting(wait, held))
     }
 
     fn quiet(gate: Arc<Gate>, state: State<S, B>) -> Self {
@@ -106,12 +116,63 @@ where
     }
 }
 
+impl<S, B> State<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn inside(
+        gate: &Gate,
+        service: &mut S,
+        mut request: Request<B>,
+        principal: Principal,
+        taken: Option<Taken>,
+    ) -> (RequestSpan, Self)
+    where
+        B: 'static,
+    {
+        let span = span_of(&principal);
+        let mut stream = Stream::of(&principal, &mut request);
+        gate.admit(&mut request, principal);
+        let future = {
+            let _entered = span.enter();
+            Stream::within(&mut stream, || service.call(request))
+        };
+        let state = Self::Inner {
+            future,
+            authenticated: true,
+            taken,
+            stream,
+        };
+        (span, state)
+    }
+
+    fn anonymous(future: S::Future) -> Self {
+        Self::Inner {
+            future,
+            authenticated: false,
+            taken: None,
+            stream: None,
+        }
+    }
+
+    fn waiting(wait: Wait, held: Held<S, B>) -> Self {
+        let waiting = Waiting {
+            wait,
+            held: Some(held),
+        };
+        Self::Waiting {
+            waiting: Box::pin(waiting),
+        }
+    }
+}
+
 impl<S, B, ResBody> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
-    ResBody: RefusalBody,
+    B: 'static,
+    ResBody: Body + RefusalBody,
 {
-    type Output = Result<Response<ResBody>, S::Error>;
+    type Output = Result<Response<GuardedBody<ResBody>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -120,38 +181,57 @@ where
                 StateProjection::Inner {
                     future,
                     authenticated,
+                    taken,
+                    stream,
                 } => {
                     let _entered = this.span.enter();
-                    let mut response = ready!(future.poll(context))?;
-                    mark(response.headers_mut(), this.gate.vary.as_ref(), *authenticated);
-                    return Poll::Ready(Ok(response));
+                    let polled = Stream::within(stream, || future.poll(context))?;
+                    let refusal = match (polled, stream) {
+                        (Poll::Pending, None) => return Poll::Pending,
+                        (Poll::Pending, Some(stream)) => ready!(stream.poll_ended(context)),
+                        (Poll::Ready(mut response), stream) => {
+                            mark(response.headers_mut(), this.gate.vary.as_ref(), *authenticated);
+                            if let Some(taken) = taken.take() {
+                                this.gate.account(taken, &mut response);
+                            }
+                            match guarded(response, stream.take()) {
+                                Ok(response) => return Poll::Ready(Ok(response)),
+                                Err(refusal) => refusal,
+                            }
+                        }
+                    };
+                    State::Refused {
+                        refusal: Some(refusal),
+                        head: false,
+                    }
                 }
                 StateProjection::Refused { refusal, head } => {
                     let refusal = refusal
                         .take()
                         .expect("a response future is not polled again after it was ready");
                     let response = Rejection::new(refusal, &this.gate.realm).into_response();
-                    let body = |problem| ResBody::refusal(if *head { Bytes::new() } else { problem });
-                    return Poll::Ready(Ok(response.map(body)));
+                    let body = |problem| if *head { Bytes::new() } else { problem };
+                    return Poll::Ready(Ok(response.map(|problem| body(problem).into())));
                 }
-                StateProjection::Pending { waiting } => {
-                    let waiting = waiting.as_mut().project();
-                    let verdict = ready!(waiting.verdict.poll(context));
-                    let (mut ready, mut request) = waiting.held.take().expect("a look-up answers once");
-                    match verdict {
-                        Ok(principal) => {
-                            this.gate.admit(&mut request, principal.clone());
-                            *this.span = span_of(&principal);
-                            let _entered = this.span.enter();
-                            let future = ready.call(request);
-                            State::Inner {
-                                future,
-                                authenticated: true,
-                            }
+                StateProjection::Waiting { waiting } => {
+                    let mut waiting = waiting.as_mut().project();
+                    let next = ready!(waiting.wait.as_mut().poll(context, this.gate, waiting.held));
+                    let mut held = waiting.held.take().expect("what is waited for comes once");
+                    match next {
+                        Next::Wait(wait) => State::waiting(wait, held),
+                        Next::Known(principal, taken) => {
+                            let (span, state) =
+                                State::inside(this.gate, &mut held.ready, held.request, principal, taken);
+                            *this.span = span;
+                            state
                         }
-                        Err(refusal) => State::Refused {
+                        Next::Anonymous => {
+                            this.gate.admit_anonymous(&mut held.request);
+                            State::anonymous(held.ready.call(held.request))
+                        }
+                        Next::Refused(refusal) => State::Refused {
                             refusal: Some(refusal),
-                            head: request.method() == Method::HEAD,
+                            head: held.request.method() == Method::HEAD,
                         },
                     }
                 }
@@ -168,6 +248,19 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
+}
+
+/// The answer with its body watched, if it is a stream.
+fn guarded<B: Body>(
+    response: Response<B>,
+    stream: Option<Stream>,
+) -> Result<Response<GuardedBody<B>>, Refusal> {
+    let (head, body) = response.into_parts();
+    let body = match stream {
+        Some(stream) => stream.guard(body, &head.headers)?,
+        None => GuardedBody::unguarded(body),
+    };
+    Ok(Response::from_parts(head, body))
 }
 
 fn span_of(principal: &Principal) -> RequestSpan {

@@ -7,7 +7,9 @@
 //! ```
 //! use std::convert::Infallible;
 //!
+//! use bytes::Bytes;
 //! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
 //! use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 //! use tower_api_key::{ApiKeyAuth, access::Grants, authn::StaticKey, middleware::RequireScope};
 //!
@@ -18,7 +20,7 @@
 //! let service = ServiceBuilder::new()
 //!     .layer(auth)
 //!     .layer(RequireScope::new("issues:write")?)
-//!     .service(service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(Vec::new()))));
+//!     .service(service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))));
 //!
 //! let request = Request::get("/").header("X-Key", "correct-horse-battery").body(String::new())?;
 //! let response = service.oneshot(request).await?;
@@ -34,14 +36,40 @@ mod body;
 
 mod parameters;
 
+mod address;
+
+mod allowance;
+
+mod cost;
+
+mod origin;
+
+mod gate;
+
+mod connection;
+
+mod guard;
+
+mod upload;
+
+mod stream;
+
+mod held;
+
 mod future;
 
 mod authenticate;
 
 mod require;
 
+pub use address::ClientAddress;
 pub use authenticate::Authenticate;
 pub use body::{AnyBody, AnyBodyService, RefusalBody, ResponseBody};
+pub use connection::ConnectionHandle;
+pub(crate) use cost::CostOf;
+pub use cost::RequestHead;
+pub use guard::GuardedBody;
+pub use origin::same_origin;
 pub use rejection::Rejection;
 pub use require::{Require, RequireScope};
 
@@ -53,4 +81,6 @@ pub mod futures {
     };
 }
 
-pub(crate) use authenticate::Gate;
+pub(crate) use gate::Gate;
+#[cfg(feature = "axum")]
+pub(crate) use parameters::Parameters;

@@ -1,4 +1,9 @@
-use std::{error::Error, fmt, fmt::Write as _, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    fmt::Write as _,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{
@@ -6,6 +11,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
+use super::allowance;
 use crate::{
     access::Denied,
     authn::{Refusal, RefusalKind},
@@ -59,16 +65,24 @@ impl Rejection {
     pub fn into_response(self) -> Response<Bytes> {
         let Self { refusal, realm } = self;
         trace::refused(refusal.kind().code(), &refusal);
+        if let Some(realm) = &realm {
+            realm.decisions.refused(refusal.kind() as usize);
+        }
         let wire = Wire::of(refusal.kind());
-        let body = wire.body(&refusal);
+        let (body, length) = wire.body(&refusal);
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        if wire.status != StatusCode::BAD_REQUEST && wire.status != StatusCode::INTERNAL_SERVER_ERROR {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
+        headers.insert(CONTENT_LENGTH, length);
+        // Also where the contract of the wire asks for none: a stored 400 would be handed to callers who did nothing wrong.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if wire.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(wait) = refusal.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(allowance::seconds(wait)));
+        }
+        if let Some(allowances) = refusal.as_limited() {
+            allowance::tell(&mut headers, allowances.iter().map(allowance::Told::of));
         }
         if let Some(realm) = realm {
             wire.challenge(&refusal, &realm, &mut headers);
@@ -143,6 +157,21 @@ impl Wire {
                 Error("insufficient_scope", None),
                 "The API key is bound to other resources.",
             ),
+            RefusalKind::AddressNotAllowed => (
+                StatusCode::FORBIDDEN,
+                NoChallenge,
+                "The API key may not be used from this address.",
+            ),
+            RefusalKind::CrossOrigin => (
+                StatusCode::FORBIDDEN,
+                NoChallenge,
+                "A session may ask for changes only from a page of the same origin; a program needs an API key.",
+            ),
+            RefusalKind::RateLimited => (
+                StatusCode::TOO_MANY_REQUESTS,
+                NoChallenge,
+                "The API key has been used too often; see Retry-After.",
+            ),
             RefusalKind::AuthUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 NoChallenge,
@@ -167,8 +196,20 @@ impl Wire {
         }
     }
 
-    /// A problem document. Everything in it is ASCII without quotes or backslashes, so nothing needs escaping.
-    fn body(&self, refusal: &Refusal) -> Bytes {
+    /// A problem document and its length. Only the scopes of a requirement differ from one refusal of a kind to the next.
+    fn body(&self, refusal: &Refusal) -> (Bytes, HeaderValue) {
+        static FIXED: [OnceLock<(Bytes, HeaderValue)>; RefusalKind::ALL.len()] =
+            [const { OnceLock::new() }; RefusalKind::ALL.len()];
+        match (&self.challenge, refusal.as_denied()) {
+            (Challenge::Scope, Some(denied)) => self.document(Some(denied)),
+            _ => FIXED[self.kind as usize]
+                .get_or_init(|| self.document(None))
+                .clone(),
+        }
+    }
+
+    /// Everything in it is ASCII without quotes or backslashes, so nothing needs escaping.
+    fn document(&self, missing: Option<&Denied>) -> (Bytes, HeaderValue) {
         let mut json = String::with_capacity(256);
         let title = self.status.canonical_reason().unwrap_or_default();
         let (status, detail, code) = (self.status.as_u16(), self.detail, self.kind.code());
@@ -177,35 +218,50 @@ impl Wire {
             json,
             r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":"{detail}","code":"{code}""#
         );
-        if let (Challenge::Scope, Some(denied)) = (&self.challenge, refusal.as_denied()) {
+        if let Some(denied) = missing {
             let quoted: Vec<String> = denied.required().map(|scope| format!(r#""{scope}""#)).collect();
             let _ = write!(json, r#","required":[{}]"#, quoted.join(","));
         }
         json.push('}');
-        json.into()
+        let length = HeaderValue::from(json.len());
+        (json.into(), length)
     }
 
     fn challenge(&self, refusal: &Refusal, realm: &Realm, headers: &mut HeaderMap) {
-        let scheme = if realm.bearer { "Bearer" } else { "ApiKey" };
-        let name = &realm.name;
-        let one = match &self.challenge {
-            Challenge::None => return,
-            Challenge::Ways => return ways(realm).for_each(|way| append_challenge(headers, way)),
-            Challenge::Error(error, None) => format!(r#"{scheme} realm="{name}", error="{error}""#),
+        if let (Challenge::Scope, Some(denied)) = (&self.challenge, refusal.as_denied()) {
+            let required: Vec<&str> = denied.required().collect();
+            let scopes = format!(r#"error="insufficient_scope", scope="{}""#, required.join(" "));
+            headers.extend(field(error_in(realm, &scopes)).map(|value| (WWW_AUTHENTICATE, value)));
+            return;
+        }
+        let all = realm.challenges.get_or_init(|| {
+            let kinds = RefusalKind::ALL.into_iter();
+            kinds.map(|kind| Self::of(kind).fixed_challenges(realm)).collect()
+        });
+        for value in &all[self.kind as usize] {
+            headers.append(WWW_AUTHENTICATE, value.clone());
+        }
+    }
+
+    /// The challenges of a kind that are always the same.
+    fn fixed_challenges(&self, realm: &Realm) -> Box<[HeaderValue]> {
+        let error = match &self.challenge {
+            Challenge::None => return Box::default(),
+            // Of a key that lost a scope on the way: which one is not known here.
+            Challenge::Scope => r#"error="insufficient_scope""#.to_owned(),
+            Challenge::Ways => return ways(realm).filter_map(field).collect(),
+            Challenge::Error(error, None) => format!(r#"error="{error}""#),
             Challenge::Error(error, Some(description)) => {
-                format!(r#"{scheme} realm="{name}", error="{error}", error_description="{description}""#)
-            }
-            Challenge::Scope => {
-                let required: Vec<&str> = refusal
-                    .as_denied()
-                    .map(|denied| denied.required().collect())
-                    .unwrap_or_default();
-                let scope = required.join(" ");
-                format!(r#"{scheme} realm="{name}", error="insufficient_scope", scope="{scope}""#)
+                format!(r#"error="{error}", error_description="{description}""#)
             }
         };
-        append_challenge(headers, one);
+        field(error_in(realm, &error)).into_iter().collect()
     }
+}
+
+fn error_in(realm: &Realm, error: &str) -> String {
+    let scheme = if realm.bearer { "Bearer" } else { "ApiKey" };
+    format!(r#"{scheme} realm="{}", {error}"#, realm.name)
 }
 
 fn described(text: &'static str) -> (StatusCode, Challenge, &'static str) {
@@ -229,9 +285,7 @@ fn ways(realm: &Realm) -> impl Iterator<Item = String> {
     bearer.into_iter().chain(headers).chain(scheme)
 }
 
-fn append_challenge(headers: &mut HeaderMap, challenge: String) {
-    // Realm, names and scopes were checked when they were made.
-    if let Ok(value) = HeaderValue::try_from(challenge) {
-        headers.append(WWW_AUTHENTICATE, value);
-    }
+/// Realm, names and scopes were checked when they were made, so there always is one.
+fn field(challenge: String) -> Option<HeaderValue> {
+    HeaderValue::try_from(challenge).ok()
 }

@@ -176,13 +176,13 @@ fn check<B>(requirement: &Requirement, request: Request<B>) -> (Result<(), Rejec
     };
     // Only a bound key has to be measured against the path, and only by a requirement that names a resource.
     if requirement.resource().is_none() || !principal.grants().resources().is_bound() {
-        let checked = requirement.check(principal.grants(), |_| None);
+        let checked = principal.meets(requirement, |_| None);
         let checked = checked.map_err(|denied| Rejection::denied(denied, principal));
         return (checked, request);
     }
     let principal = principal.clone();
     let (parameters, request) = Parameters::of(request);
-    let checked = requirement.check(principal.grants(), |name| parameters.get(name));
+    let checked = principal.meets(requirement, |name| parameters.get(name));
     (
         checked.map_err(|denied| Rejection::denied(denied, &principal)),
         request,

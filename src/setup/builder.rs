@@ -1,44 +1,66 @@
-use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::ApiKeyAuth;
+use super::preset::Preset;
 use crate::{
+    access::{RateLimits, Scopes},
     authn::{
-        Authenticator, Cache, Limits, Load, Lookup, OwnResolver, Resolver, StaticKey, StaticKeys,
-        StoreResolver, Unavailable, UserLoader,
+        DynFallback, Fallback, KeyShape, Limits, Load, OwnResolver, OwnerDirectory, Owners, Resolver,
+        StaticKey,
     },
     clock::{Clock, SystemClock},
-    credential::{Reader, Sources},
-    key::{CheckKey, KeyFormat, KeyRecord, Pepper},
-    manage::{Changes, Keys},
-    middleware::Gate,
+    credential::Sources,
+    event::{Channel, DynChannel},
+    key::{CheckKey, Pepper},
+    limit::SharedCounts,
+    manage::Policy,
+    middleware::{CostOf, RequestHead},
     store::{DynStore, KeyStore},
 };
 
-/// Makes an [`ApiKeyAuth`]. Setters never fail; [`Builder::build`] reports everything that is wrong at once.
+pub(super) const DEFAULT_PREFIX: &str = "ak";
+
+/// Makes an [`ApiKeyAuth`](crate::ApiKeyAuth). Setters never fail; [`Builder::build`] reports everything that is wrong at once.
 #[must_use]
 pub struct Builder {
-    origin: Origin,
-    static_keys: Vec<StaticKey>,
-    sources: Sources,
-    realm: String,
-    prefix: String,
-    pepper: Option<Pepper>,
-    users: Option<UserLoader>,
-    limits: Limits,
-    lookup_timeout: Duration,
-    doubt: Duration,
-    clock: Arc<dyn Clock>,
+    pub(super) origin: Origin,
+    pub(super) static_keys: Vec<StaticKey>,
+    pub(super) sources: Sources,
+    pub(super) preflights: bool,
+    pub(super) realm: String,
+    pub(super) prefix: Option<String>,
+    pub(super) reserved_prefixes: Vec<String>,
+    pub(super) pepper: Option<Pepper>,
+    pub(super) owners: Option<Owners>,
+    pub(super) fallback: Option<Arc<dyn DynFallback>>,
+    pub(super) shape: Option<KeyShape>,
+    pub(super) limits: Limits,
+    pub(super) imported_lookups: u32,
+    pub(super) lookup_timeout: Duration,
+    pub(super) doubt: Duration,
+    pub(super) last_used_every: Duration,
+    pub(super) max_streams: usize,
+    pub(super) policy: Policy,
+    pub(super) rate_limit: Option<RateLimits>,
+    pub(super) owner_rate_limit: Option<RateLimits>,
+    pub(super) shared_limits: Option<Arc<dyn SharedCounts>>,
+    pub(super) cost: Option<CostOf>,
+    pub(super) preset: Preset,
+    pub(super) channel: Option<Arc<dyn DynChannel>>,
+    pub(super) cache_ttl: Option<Duration>,
+    pub(super) stale_scopes: Scopes,
+    pub(super) stale_for: Duration,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Where keys that are not static are looked up.
-enum Origin {
+pub(super) enum Origin {
     Nowhere,
     Store(Arc<dyn DynStore>, CheckKey),
     Resolver(MakeLoad),
 }
 
 /// A resolver that waits for the clock it shall be judged by.
-type MakeLoad = Box<dyn FnOnce(Arc<dyn Clock>) -> Arc<dyn Load>>;
+pub(super) type MakeLoad = Box<dyn FnOnce(Arc<dyn Clock>) -> Arc<dyn Load> + Send + Sync>;
 
 impl Builder {
     pub(super) fn with_store(store: impl KeyStore) -> Self {
@@ -61,19 +83,39 @@ impl Builder {
             origin,
             static_keys: Vec::new(),
             sources: Sources::default(),
+            preflights: true,
             realm: "api".to_owned(),
-            prefix: "ak".to_owned(),
+            prefix: None,
+            reserved_prefixes: Vec::new(),
             pepper: None,
-            users: None,
+            owners: None,
+            fallback: None,
+            shape: None,
             limits: Limits {
                 good: 100_000,
                 unknown: 50_000,
-                good_for: Duration::from_secs(5),
+                good_for: Duration::ZERO,
                 unknown_for: Duration::from_secs(5),
                 flights: 10_000,
+                flight_for: Duration::ZERO,
+                lease: None,
+                stale_for: Duration::ZERO,
             },
+            imported_lookups: 200,
             lookup_timeout: Duration::from_secs(1),
             doubt: Duration::from_secs(60),
+            last_used_every: Duration::from_secs(60),
+            max_streams: 100_000,
+            policy: Policy::new(),
+            rate_limit: None,
+            owner_rate_limit: None,
+            shared_limits: None,
+            cost: None,
+            preset: Preset::default(),
+            channel: None,
+            cache_ttl: None,
+            stale_scopes: Scopes::none(),
+            stale_for: Duration::from_secs(15 * 60),
             clock: Arc::new(SystemClock),
         }
     }
@@ -96,6 +138,12 @@ impl Builder {
         self
     }
 
+    /// Asks for a key on CORS preflights, too: for applications that no browser calls from another site, or whose CORS layer is outside.
+    pub fn guard_preflights(mut self) -> Self {
+        self.preflights = false;
+        self
+    }
+
     /// The name of the protection space in challenges; `api` if not set.
     pub fn realm(mut self, name: impl Into<String>) -> Self {
         self.realm = name.into();
@@ -104,7 +152,24 @@ impl Builder {
 
     /// What the keys of the store begin with; `ak` if not set. A change of it makes every key minted before unusable.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Asks the application itself where no key decides: see [`Fallback`] for when that is, and for what becomes of its answer.
+    ///
+    /// A bearer token that begins with the [`prefix`](Self::prefix) and `_`, or with a [reserved prefix](Self::reserved_prefix), is a key and
+    /// is never handed on; any other only where the fallback [claims](Fallback::claims_bearer) it. Beside a resolver, name one of the
+    /// two: nobody here knows what its keys begin with, and until somebody says so every bearer token is taken for a key.
+    pub fn fallback(mut self, fallback: impl Fallback) -> Self {
+        self.fallback = Some(Arc::new(fallback));
+        self
+    }
+
+    /// Something else that keys begin with, to the letter, such as the `oc_` of keys from another system: a bearer token that begins with it is never
+    /// handed to the [`fallback`](Self::fallback).
+    pub fn reserved_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.reserved_prefixes.push(prefix.into());
         self
     }
 
@@ -114,28 +179,52 @@ impl Builder {
         self
     }
 
-    /// Gives each key of the store a value of the application's own type, such as its user, found when the key is looked up.
+    /// Asks for the owner whenever a key is looked up: a key can do no more than its owner, and nothing once they are suspended or gone.
     ///
-    /// `Ok(None)` means that the owner is gone: the key is refused as disabled. Has no effect without a store: a resolver puts the value
-    /// into the identity itself.
-    pub fn load_user<T, F, Fut>(mut self, load: F) -> Self
-    where
-        T: Send + Sync + 'static,
-        F: Fn(KeyRecord) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<T>, Unavailable>> + Send + 'static,
-    {
-        self.users = Some(UserLoader::new(load));
+    /// It can also give each owner a value of the application's own type, such as its user.
+    pub fn owners(mut self, directory: impl OwnerDirectory) -> Self {
+        self.owners = Some(Owners::new(directory));
         self
     }
 
-    /// How long a good key is taken from the cache before it is looked up again; 5 s if not set. It bounds how long a change made by
-    /// another process goes unnoticed; a change made through this value takes effect at once. Zero caches nothing.
+    /// What is given up first when not everything can be had; [`Preset::Balanced`] if not set.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.preset = preset;
+        self
+    }
+
+    /// Through what processes tell one another of changes, for a resolver, and for a store that does not do it itself: such as a `RedisFeed`
+    /// (feature `redis`). All that are over the same table need it, also those that only make changes.
+    ///
+    /// Whatever is changed through [`ApiKeyAuth`](crate::ApiKeyAuth) is told before that is answered; see [`Channel`] for what that promises, and what it
+    /// does not. Nothing cached is used while nothing can be heard.
+    pub fn feed(mut self, channel: impl Channel) -> Self {
+        self.channel = Some(Arc::new(channel));
+        self
+    }
+
+    /// What keys can still do while the store cannot confirm them, under [`Preset::Available`]; nothing if not set. A key that was granted
+    /// none of these is answered 503.
+    pub fn stale_scopes(mut self, scopes: Scopes) -> Self {
+        self.stale_scopes = scopes;
+        self
+    }
+
+    /// How long after the store last confirmed a key it is let in without, under [`Preset::Available`]; 15 minutes if not set.
+    pub fn stale_for(mut self, duration: Duration) -> Self {
+        self.stale_for = duration;
+        self
+    }
+
+    /// How long a good key is taken from the cache before it is looked up again. If not set, 5 minutes with a store that tells of changes,
+    /// and 5 s with a resolver, and a store that does not, also with a [`feed`](Self::feed): then it bounds how long a change made by another process goes unnoticed. A
+    /// change made through this value takes effect at once. Zero caches nothing.
     pub fn cache_ttl(mut self, lifetime: Duration) -> Self {
-        self.limits.good_for = lifetime;
+        self.cache_ttl = Some(lifetime);
         self
     }
 
-    /// How long an unknown key is taken to be unknown; 5 s if not set. Zero caches nothing.
+    /// How long a key that is unknown or expired is taken to be so; 5 s if not set. Zero caches nothing.
     pub fn unknown_ttl(mut self, lifetime: Duration) -> Self {
         self.limits.unknown_for = lifetime;
         self
@@ -147,15 +236,25 @@ impl Builder {
         self
     }
 
-    /// How many unknown keys are remembered; 50,000 if not set. Only keys that pass the check in their text ever are.
+    /// How many keys that are unknown or expired are remembered; 50,000 if not set. Only keys that were looked up ever are: those that pass
+    /// the check in their text, and while the store holds keys of other systems such as [`Builder::imported_lookups`] lets through.
     pub fn unknown_capacity(mut self, keys: usize) -> Self {
         self.limits.unknown = keys;
         self
     }
 
-    /// How many keys may be looked up at the same time; 10,000 if not set. More are answered 503.
+    /// How many keys may be looked up at the same time; 10,000 if not set. More are answered 503. A quarter is kept for keys that were
+    /// good lately.
     pub fn max_lookups(mut self, lookups: usize) -> Self {
         self.limits.flights = lookups;
+        self
+    }
+
+    /// How many texts that were not minted here may be looked up in a second, by this process, to see whether they are keys that were
+    /// [imported](crate::manage::Keys::import); 200 if not set. More are answered 503. What is cached does not count, and while the store holds no
+    /// such key nothing is looked up. Nothing in the text of such a key tells it from a guess, so this is what a flood can cost the store.
+    pub fn imported_lookups(mut self, per_second: u32) -> Self {
+        self.imported_lookups = per_second;
         self
     }
 
@@ -172,115 +271,86 @@ impl Builder {
         self
     }
 
+    /// How often each key may be used that has no limit of its own, a static one as well; as often as it likes if not set. Sessions are not
+    /// limited.
+    ///
+    /// More is answered 429 with `Retry-After`. Each key has a budget of its own, counted by this process for itself: behind a balancer, that many
+    /// times as many processes as there are, unless they have `shared_limits` (feature `redis`). A key of a resolver is known by its [`key_id`](crate::principal::Identity::key_id); those without one share a budget with
+    /// others of the same owner and name. Of more than 100,000 keys in use at a time those are forgotten, and begin anew, that have used
+    /// the least.
+    pub fn rate_limit(mut self, rate: RateLimits) -> Self {
+        self.rate_limit = Some(rate);
+        self
+    }
+
+    /// How often all keys of an owner may be used together, beside what limits each of them; as often as they like if not set. Static keys and sessions do
+    /// not count.
+    ///
+    /// Clients are told of it as `owner`, or `owner-` and its name.
+    pub fn owner_rate_limit(mut self, rate: RateLimits) -> Self {
+        self.owner_rate_limit = Some(rate);
+        self
+    }
+
+    /// Where uses are counted for all processes together, and what is done while they cannot be; each process counts for itself if not set. What the
+    /// limits are, the other methods say, and each key. Only requests of callers who are limited ask there, and those with static keys never do.
+    #[cfg(feature = "redis")]
+    pub fn shared_limits(mut self, limits: crate::limit::RedisLimits) -> Self {
+        self.shared_limits = Some(Arc::new(limits));
+        self
+    }
+
+    /// How many uses a request counts for; one if not set. Zero counts for nothing, and is let through when all is used up. More than a limit lets through
+    /// at once counts for all of that.
+    ///
+    /// ```
+    /// # use tower_api_key::{ApiKeyAuth, authn::StaticKey};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = ApiKeyAuth::static_keys_only().static_key(StaticKey::new("correct-horse-battery"));
+    /// let auth = builder
+    ///     .rate_limit("per-minute=100/1m,per-day=5000/1d".parse()?)
+    ///     .cost(|request| match request.uri().path() {
+    ///         "/exports" => 50,
+    ///         "/status" => 0,
+    ///         _ => 1,
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cost(mut self, cost: impl Fn(&RequestHead<'_>) -> u32 + Send + Sync + 'static) -> Self {
+        self.cost = Some(Box::new(cost));
+        self
+    }
+
+    /// How many streams may be open at the same time, in this process: response bodies of unknown length or over 64 KiB, uploads, and whatever waits
+    /// for [`Principal::revoked`](crate::principal::Principal::revoked); 100,000 if not set, at some 2 KiB each. More are answered 503.
+    ///
+    /// A single key has a sixteenth of them at most, or 16 where that is more, so that it cannot take the room of all others.
+    ///
+    /// Streams of static keys and of sessions do not count: they are not ended from here.
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.max_streams = streams;
+        self
+    }
+
+    /// What holds for keys that callers make for themselves.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Which texts can be keys of the application's own table at all, by length or alphabet: others are refused without a look-up. Keys
+    /// of a store have a check in them, and need none.
+    pub fn key_shape(mut self, fits: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        self.shape = Some(Box::new(fits));
+        self
+    }
+
     /// Another clock, for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
-    }
-
-    /// Makes the layer.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError`], with everything that is wrong: a static key that cannot be meant, a header or prefix that cannot be, or nothing
-    /// that any key could be compared with.
-    pub fn build(self) -> Result<ApiKeyAuth, BuildError> {
-        let mut complaints: Vec<Box<dyn Error + Send + Sync>> = Vec::new();
-        let reader = Reader::new(&self.sources);
-        let realm = reader
-            .as_ref()
-            .map(|reader| reader.realm(&self.realm))
-            .unwrap_or_default();
-        let realm = Arc::new(realm);
-        if !is_quotable(&self.realm) {
-            complaints.push("the realm must be 1 to 128 visible ASCII characters or spaces, without quotes and backslashes".into());
-        }
-        let static_keys = StaticKeys::new(self.static_keys, &realm);
-        let format = match &self.origin {
-            Origin::Store(_, check_key) => KeyFormat::new(&self.prefix, check_key).map(Some),
-            Origin::Nowhere | Origin::Resolver(_) => Ok(None),
-        };
-        if matches!(self.origin, Origin::Nowhere) && static_keys.as_ref().is_ok_and(StaticKeys::is_empty) {
-            complaints
-                .push("there is neither a store nor a resolver nor a static key: nobody could get in".into());
-        }
-        let reader = taken(reader, &mut complaints);
-        let static_keys = taken(static_keys, &mut complaints);
-        let format = taken(format.map_err(|error| [error]), &mut complaints);
-        let (Some(reader), Some(static_keys), Some(format), true) =
-            (reader, static_keys, format, complaints.is_empty())
-        else {
-            return Err(BuildError(complaints));
-        };
-
-        let cache = Arc::new(Cache::new(self.limits, self.clock.clone()));
-        let changes = Changes::new(cache.clone(), self.doubt);
-        let (load, keys): (Arc<dyn Load>, _) = match (self.origin, &format) {
-            (Origin::Store(store, _), Some(format)) => {
-                let keys = Keys::new(
-                    store.clone(),
-                    format.clone(),
-                    self.pepper.clone(),
-                    changes.clone(),
-                );
-                let users = self.users;
-                (Arc::new(StoreResolver { store, users }), Some(keys))
-            }
-            (Origin::Resolver(make), _) => (make(self.clock.clone()), None),
-            (Origin::Nowhere | Origin::Store(..), _) => {
-                return Ok(ApiKeyAuth::new(
-                    reader,
-                    Authenticator {
-                        static_keys,
-                        lookup: None,
-                    },
-                    realm,
-                    None,
-                    None,
-                ));
-            }
-        };
-        let lookup = Lookup {
-            format,
-            pepper: self.pepper,
-            cache,
-            load,
-            timeout: self.lookup_timeout,
-            realm: realm.clone(),
-            clock: self.clock,
-        };
-        let lookup = Some(Arc::new(lookup));
-        Ok(ApiKeyAuth::new(
-            reader,
-            Authenticator { static_keys, lookup },
-            realm,
-            keys,
-            Some(changes),
-        ))
-    }
-}
-
-impl ApiKeyAuth {
-    fn new(
-        reader: Reader,
-        authenticator: Authenticator,
-        realm: Arc<crate::principal::Realm>,
-        keys: Option<Keys>,
-        changes: Option<Changes>,
-    ) -> Self {
-        let vary = reader.vary();
-        let gate = Gate {
-            reader,
-            authenticator,
-            realm,
-            vary,
-        };
-        Self {
-            gate: Arc::new(gate),
-            optional: false,
-            keys,
-            changes,
-        }
     }
 }
 
@@ -295,53 +365,4 @@ impl fmt::Debug for Builder {
             .field("lookup_timeout", &self.lookup_timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// Everything that is wrong with a configuration, a line each.
-#[derive(Debug)]
-pub struct BuildError(Vec<Box<dyn Error + Send + Sync>>);
-
-impl BuildError {
-    /// What is wrong, one by one.
-    pub fn complaints(&self) -> impl Iterator<Item = &(dyn Error + Send + Sync + 'static)> {
-        self.0.iter().map(|complaint| &**complaint)
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, complaint) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n")?;
-            }
-            fmt::Display::fmt(complaint, f)?;
-        }
-        Ok(())
-    }
-}
-
-impl Error for BuildError {}
-
-fn taken<T, E>(
-    result: Result<T, impl IntoIterator<Item = E>>,
-    complaints: &mut Vec<Box<dyn Error + Send + Sync>>,
-) -> Option<T>
-where
-    E: Error + Send + Sync + 'static,
-{
-    match result {
-        Ok(value) => Some(value),
-        Err(errors) => {
-            complaints.extend(errors.into_iter().map(|error| Box::new(error) as _));
-            None
-        }
-    }
-}
-
-/// Whether a text can stand between the quotes of a challenge as it is.
-fn is_quotable(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
 }

@@ -4,28 +4,54 @@ use std::{fmt, future::Future, sync::Arc};
 
 use tower_layer::Layer;
 
+#[cfg(feature = "management")]
+use crate::router::KeysRouter;
 use crate::{
     authn::Resolver,
     event::Settled,
     key::KeyDigest,
-    manage::{ChangeError, Changes, Keys},
+    manage::{ChangeError, Changes, Keys, Scope},
     middleware::{Authenticate, Gate},
     store::KeyStore,
+    trace,
 };
+
+mod error;
+
+mod preset;
 
 mod builder;
 
-pub use builder::{BuildError, Builder};
+mod wiring;
+
+mod closing;
+
+pub use builder::Builder;
+pub use error::BuildError;
+pub use preset::Preset;
 
 /// API-key authentication for a service: a [`tower::Layer`](tower_layer::Layer).
 ///
 /// Every request must carry one good key, and goes on with its [`Principal`](crate::principal::Principal) in the extensions; any other
-/// is refused. Cheap to clone, and clones share one cache.
+/// is refused. Cheap to clone, and clones share one cache: a revoke through one of them is final for all of them. Another `ApiKeyAuth` that was
+/// built over the same store has a cache of its own, and hears of it as another process does.
+///
+/// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a principal, because browsers
+/// send no credential with one. A handler for any method, a fallback or a proxy inside of the layer must therefore ask for a
+/// [`Principal`](crate::principal::Principal) itself, or the builder be told [`Builder::guard_preflights`]. A layer that rewrites methods belongs
+/// outside.
+///
+/// Looking keys up takes a tokio runtime with its time driver.
 #[derive(Clone)]
 #[must_use]
 pub struct ApiKeyAuth {
     gate: Arc<Gate>,
     optional: bool,
+    managed: Arc<Managed>,
+}
+
+/// The other half. Behind one pointer, because a router clones the layer, in places once a request.
+struct Managed {
     keys: Option<Keys>,
     changes: Option<Changes>,
 }
@@ -55,13 +81,32 @@ impl ApiKeyAuth {
     /// Mints and revokes the keys of the store; `None` when there is no store.
     #[must_use]
     pub fn keys(&self) -> Option<&Keys> {
-        self.keys.as_ref()
+        self.managed.keys.as_ref()
+    }
+
+    /// A router by which callers manage their own keys; see [`router`](crate::router). It can be nested anywhere, inside of this layer or of
+    /// any other that puts a [`Principal`](crate::principal::Principal) into the request: it does not authenticate.
+    ///
+    /// Without a store every call is answered 500.
+    #[cfg(feature = "management")]
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
+        self.keys_router().into_router()
+    }
+
+    /// The same, to be configured.
+    #[cfg(feature = "management")]
+    pub fn keys_router(&self) -> KeysRouter {
+        KeysRouter::new(self.managed.keys.clone())
     }
 
     /// Changes a key in a table of the application's own, so that no verdict from before survives it: the work runs in a task of its own,
     /// which outlives a caller that goes away, and no request that begins after this returns is answered from what was known before.
     ///
-    /// Use it for everything that changes what the resolver would say: revoking, disabling, minting, changing rights.
+    /// Use it for everything that changes what the resolver would say: revoking, disabling, minting, changing rights. `digest` is the one
+    /// that the resolver is given: with a pepper, what [`Pepper::apply`](crate::key::Pepper::apply) makes of the SHA-256. Other processes are told
+    /// through a [`feed`](Builder::feed) before this returns, if there is one.
+    ///
+    /// With [`Preset::Strict`] other processes on the same store have heard of it, too, when this returns, if the work told them.
     ///
     /// ```
     /// # use tower_api_key::{ApiKeyAuth, authn::Unavailable, key::KeyDigest};
@@ -85,13 +130,57 @@ impl ApiKeyAuth {
         T: Send + 'static,
         E: Send + 'static,
     {
-        match &self.changes {
+        self.change_scope(digest.into(), work).await
+    }
+
+    /// Changes what the [`owners`](Builder::owners) directory says of somebody, such as that they are suspended, so that no verdict from
+    /// before survives it: the work runs in a task of its own, and no request that begins after this returns is answered from what was
+    /// known before, whichever key it carries.
+    ///
+    /// Which keys the owner has nobody here knows, so that all are looked up anew.
+    ///
+    /// With [`Preset::Strict`] other processes on the same store have heard of it, too, when this returns, if the work told them: in PostgreSQL, by
+    /// the trigger function `api_key_owner_changed()` on the table of owners.
+    ///
+    /// # Errors
+    ///
+    /// When the work fails or panics. Nothing is then cached until [`doubt`](Builder::doubt) has passed, since a change that failed to answer may still
+    /// happen.
+    pub async fn change_owner<T, E>(
+        &self,
+        owner: &str,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, ChangeError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        trace::owner_changes(owner);
+        self.change_scope(Scope::Everything, work).await
+    }
+
+    async fn change_scope<T, E>(
+        &self,
+        scope: Scope,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, ChangeError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        match &self.managed.changes {
             Some(changes) => {
-                changes
-                    .run(digest, work, |_| Settled::Changed, |_| Settled::Unknown)
-                    .await
+                let done = changes
+                    .run(scope, work, |_| Settled::Changed, |_| Settled::Unknown)
+                    .await?;
+                changes.receipt().await;
+                Ok(done)
             }
-            None => work.await.map_err(ChangeError::Failed),
+            // Static keys only: nothing to forget, but the promise of a task of its own holds.
+            None => match tokio::spawn(work).await {
+                Ok(done) => done.map_err(ChangeError::Failed),
+                Err(_) => Err(ChangeError::Lost),
+            },
         }
     }
 }
@@ -100,6 +189,8 @@ impl<S> Layer<S> for ApiKeyAuth {
     type Service = Authenticate<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        // Not when it is built: whoever only manages keys need not hear of changes.
+        self.gate.authenticator.listen();
         Authenticate::new(inner, self.gate.clone(), self.optional)
     }
 }

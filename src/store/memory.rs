@@ -1,12 +1,20 @@
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use dashmap::{DashMap, Entry};
+use dashmap::DashMap;
+use parking_lot::Mutex;
 
-use super::{KeyStore, StoreError, StoreErrorKind, StoredKey};
+use super::{
+    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey, View,
+    Writes,
+};
 use crate::{
-    clock::{Clock, SystemClock},
-    event::KeyEvent,
-    key::{CheckKey, KeyDigest, KeyId, KeyRecord},
+    clock::{Clock, SystemClock, from_unix_ms, to_unix_ms},
+    event::{ChainHead, LoggedEvent, Receipt},
+    key::{CheckKey, KeyDigest, KeyId, KeyRecord, KeyStatus},
 };
 
 /// Keys in the memory of this process: for tests and demonstrations, since they are gone when it ends.
@@ -16,15 +24,18 @@ use crate::{
 pub struct MemoryStore(Arc<Inner>);
 
 struct Inner {
-    keys: DashMap<KeyId, Kept>,
+    keys: DashMap<KeyId, KeyRecord>,
     ids: DashMap<KeyDigest, KeyId>,
+    /// Held by the one transaction that is under way, and never across an await.
+    log: Mutex<Log>,
     check_key: CheckKey,
     clock: Arc<dyn Clock>,
 }
 
-struct Kept {
-    record: KeyRecord,
-    events: Vec<KeyEvent>,
+#[derive(Default)]
+struct Log {
+    head: ChainHead,
+    events: Vec<LoggedEvent>,
 }
 
 impl MemoryStore {
@@ -48,74 +59,196 @@ impl MemoryStore {
         Ok(Self(Arc::new(Inner {
             keys: DashMap::new(),
             ids: DashMap::new(),
+            log: Mutex::default(),
             check_key: CheckKey::from_bytes(&bytes),
             clock: Arc::new(clock),
         })))
     }
 }
 
-// No guard of a map is held across an await or while the other map is locked in the other order: `ids`, then `keys`.
-impl KeyStore for MemoryStore {
-    async fn find(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StoreError> {
-        let id = self.0.ids.get(digest).map(|id| *id);
-        let kept = id.and_then(|id| self.0.keys.get(&id));
-        Ok(kept.map(|kept| StoredKey::new(kept.record.clone(), self.0.clock.now())))
+impl Inner {
+    fn record(&self, id: KeyId) -> Option<KeyRecord> {
+        self.keys.get(&id).map(|key| key.clone())
     }
 
-    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        Ok(self.0.keys.get(&id).map(|kept| kept.record.clone()))
+    fn view(&self, reads: &Reads) -> View {
+        let now = self.clock.now();
+        let live = |owner: &String| {
+            let live = |key: &KeyRecord| {
+                key.owner == *owner && !matches!(key.status(now), KeyStatus::Revoked | KeyStatus::Expired)
+            };
+            self.keys.iter().filter(|key| live(key)).count() as u64
+        };
+        View {
+            now,
+            keys: reads.keys.iter().filter_map(|id| self.record(*id)).collect(),
+            taken: reads
+                .digests
+                .iter()
+                .filter(|digest| self.ids.contains_key(digest))
+                .copied()
+                .collect(),
+            live: reads.live_of.as_ref().map_or(0, live),
+        }
     }
 
-    async fn insert(&self, record: &KeyRecord, event: &KeyEvent) -> Result<(), StoreError> {
-        let Entry::Vacant(digest) = self.0.ids.entry(record.digest) else {
-            return Err(StoreError::conflict());
-        };
-        let Entry::Vacant(id) = self.0.keys.entry(record.id) else {
-            return Err(StoreError::conflict());
-        };
-        id.insert(Kept {
-            record: record.clone(),
-            events: vec![event.clone()],
-        });
-        digest.insert(record.id);
+    /// Whoever looks a key up meanwhile sees each of them before or after; the events of all come last.
+    fn write(&self, log: &mut Log, writes: Writes) -> Result<(), StoreError> {
+        let Writes {
+            insert,
+            update,
+            delete,
+            events,
+        } = writes;
+        for (i, key) in insert.iter().enumerate() {
+            let twice = insert[..i]
+                .iter()
+                .any(|other| other.id == key.id || other.digest == key.digest);
+            if twice || self.keys.contains_key(&key.id) || self.ids.contains_key(&key.digest) {
+                return Err(StoreError::conflict());
+            }
+        }
+        let missing =
+            |key: &KeyRecord| !self.keys.contains_key(&key.id) && !insert.iter().any(|new| new.id == key.id);
+        if update.iter().any(missing) {
+            return Err(StoreError::new(
+                StoreErrorKind::Corrupt,
+                "a key that is to be changed is not there",
+            ));
+        }
+        for key in insert {
+            self.keys.insert(key.id, key.clone());
+            self.ids.insert(key.digest, key.id);
+        }
+        for key in update {
+            if let Some(mut kept) = self.keys.get_mut(&key.id) {
+                *kept = changed(&kept, key);
+            }
+        }
+        for id in delete {
+            if let Some((_, key)) = self.keys.remove(&id) {
+                self.ids.remove(&key.digest);
+            }
+        }
+        for event in events {
+            let logged = log.head.append(event);
+            log.events.push(logged);
+        }
         Ok(())
     }
+}
 
-    async fn revoke(&self, event: &KeyEvent) -> Result<Option<KeyRecord>, StoreError> {
-        let Some(mut kept) = self.0.keys.get_mut(&event.key_id) else {
-            return Ok(None);
-        };
-        if kept.record.revoked_at.is_none() {
-            kept.record.revoked_at = Some(event.at);
-            kept.record.version += 1;
-            kept.events.push(event.clone());
-        }
-        Ok(Some(kept.record.clone()))
+/// The key as an update makes it.
+fn changed(kept: &KeyRecord, update: KeyRecord) -> KeyRecord {
+    KeyRecord {
+        digest: kept.digest,
+        prefix: kept.prefix.clone(),
+        owner: kept.owner.clone(),
+        created_at: kept.created_at,
+        revoked_at: kept.revoked_at.or(update.revoked_at),
+        last_used_at: kept.last_used_at,
+        imported: kept.imported,
+        ..update
+    }
+}
+
+impl KeyStore for MemoryStore {
+    async fn find(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StoreError> {
+        let now = self.0.clock.now();
+        let id = self.0.ids.get(digest).map(|id| *id);
+        let record = id.and_then(|id| self.0.record(id));
+        Ok(record.map(|record| StoredKey::new(record, now)))
     }
 
-    async fn events(&self, id: KeyId) -> Result<Vec<KeyEvent>, StoreError> {
-        Ok(self
-            .0
-            .keys
-            .get(&id)
-            .map(|kept| kept.events.clone())
-            .unwrap_or_default())
+    async fn get(&self, id: KeyId) -> Result<Option<StoredKey>, StoreError> {
+        let now = self.0.clock.now();
+        Ok(self.0.record(id).map(|record| StoredKey::new(record, now)))
+    }
+
+    async fn transact(&self, reads: Reads, decide: Decide) -> Result<(), StoreError> {
+        let mut log = self.0.log.lock();
+        let writes = decide.decide(&self.0.view(&reads));
+        self.0.write(&mut log, writes)
+    }
+
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        let now = self.0.clock.now();
+        let all = self.0.keys.iter();
+        let mut keys: Vec<KeyRecord> = all
+            .filter(|key| query.matches(key, now))
+            .map(|key| key.clone())
+            .collect();
+        keys.sort_unstable_by_key(|key| std::cmp::Reverse(key.id));
+        keys.truncate(query.limit as usize);
+        Ok(KeyPage::new(keys, now))
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<LoggedEvent>, StoreError> {
+        let log = self.0.log.lock();
+        let wanted = log.events.iter().rev().filter(|logged| {
+            let event = &logged.event;
+            query.before.is_none_or(|before| logged.seq < before)
+                && query.key_id.is_none_or(|id| event.key_id == Some(id))
+                && query.owner.as_ref().is_none_or(|owner| event.owner == *owner)
+        });
+        Ok(wanted.take(query.limit as usize).cloned().collect())
+    }
+
+    async fn log_after(&self, seq: i64, limit: u32) -> Result<Vec<LoggedEvent>, StoreError> {
+        let log = self.0.log.lock();
+        let rest = log.events.iter().filter(|logged| logged.seq > seq);
+        Ok(rest.take(limit as usize).cloned().collect())
+    }
+
+    async fn log_head(&self) -> Result<ChainHead, StoreError> {
+        Ok(self.0.log.lock().head)
+    }
+
+    async fn expired_before(&self, moment: SystemTime, limit: u32) -> Result<Vec<KeyId>, StoreError> {
+        let all = self.0.keys.iter();
+        let mut expired: Vec<(SystemTime, KeyId)> = all
+            .filter(|key| !key.imported)
+            .filter_map(|key| Some((key.expires_at?, key.id)))
+            .filter(|(expiry, _)| *expiry < moment)
+            .collect();
+        expired.sort_unstable();
+        Ok(expired
+            .into_iter()
+            .take(limit as usize)
+            .map(|(_, id)| id)
+            .collect())
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.0.keys.is_empty())
     }
 
+    async fn has_imported(&self) -> Result<bool, StoreError> {
+        Ok(self.0.keys.iter().any(|key| key.imported))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// There is no other process.
+    async fn everywhere(&self, _lease: Duration) -> Result<Option<Receipt>, StoreError> {
+        Ok(Some(Receipt::new(1, 1, Duration::ZERO)))
+    }
+
+    async fn touch(&self, uses: &[(KeyId, SystemTime)]) -> Result<(), StoreError> {
+        for (id, at) in uses {
+            if let Some(mut kept) = self.0.keys.get_mut(id) {
+                // As other stores keep it.
+                let at = from_unix_ms(to_unix_ms(*at));
+                kept.last_used_at = kept.last_used_at.max(at);
+            }
+        }
         Ok(())
     }
 
     fn check_key(&self) -> CheckKey {
         self.0.check_key.clone()
-    }
-
-    fn now(&self) -> SystemTime {
-        self.0.clock.now()
     }
 }
 

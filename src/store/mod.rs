@@ -1,39 +1,63 @@
 //! Where keys are kept.
 //!
-//! A [`KeyStore`] keeps records and, in the same transaction as every change of one, a line of the audit log. It
-//! knows nothing of requests, caches or rights. [`MemoryStore`] is for tests and demonstrations; `SqliteStore` (feature `sqlite`) is the
-//! embedded default. A store of one's own implements the trait with plain `async fn`s and runs the conformance suite (feature `testing`).
+//! A [`KeyStore`] keeps records and, in the same transaction as every change of one, a line of the audit log. It knows nothing of
+//! requests, caches or rights: a change is a function from what the store holds to what it shall hold, run inside of one transaction.
+//! [`MemoryStore`] is for tests and demonstrations; `SqliteStore` (feature `sqlite`) is the embedded default; `PostgresStore` (feature
+//! `postgres`) is for when one machine is not enough. A store of one's own implements the trait with plain `async fn`s and runs the
+//! conformance suite (feature `testing`).
 //!
 //! An application that already has a table of keys and only wants them checked does not need a store: a
 //! [`Resolver`](crate::authn::Resolver) is one async closure.
 
-use std::{error::Error, fmt, future::Future, time::SystemTime};
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
-    event::KeyEvent,
+    event::{ChainHead, Feed, LoggedEvent, Receipt},
     key::{CheckKey, KeyDigest, KeyId, KeyRecord},
 };
+
+mod transaction;
+
+mod query;
 
 mod erased;
 
 mod memory;
 
+mod imported;
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+
 #[cfg(feature = "sqlite")]
 mod sqlite;
+
+#[cfg(feature = "postgres")]
+mod postgres;
 
 #[cfg(feature = "testing")]
 pub mod conformance;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+pub use query::{EventQuery, KeyPage, KeyQuery};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use transaction::{Decide, Reads, View, Writes};
 
 pub(crate) use erased::DynStore;
+pub(crate) use imported::ImportedKeys;
 
 /// A place where keys are kept.
 ///
-/// Every change and its [`KeyEvent`] are one transaction: both are there afterwards, or neither. What a method has answered with
-/// `Ok` is durable as far as the store promises durability at all, and is seen by every read that begins later: no replicas that lag.
+/// What a method has answered with `Ok` is durable as far as the store promises durability at all, and is seen by every read that
+/// begins later: no replicas that lag.
 pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// The key with this digest, and the store's time at which it was read.
     ///
@@ -42,39 +66,69 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot say. `Ok(None)` means that there is no such key, and nothing else.
     fn find(&self, digest: &KeyDigest) -> impl Future<Output = Result<Option<StoredKey>, StoreError>> + Send;
 
-    /// The key with this id.
+    /// The key with this id, and the store's time at which it was read.
     ///
     /// # Errors
     ///
     /// When the store cannot say.
-    fn get(&self, id: KeyId) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
+    fn get(&self, id: KeyId) -> impl Future<Output = Result<Option<StoredKey>, StoreError>> + Send;
 
-    /// Keeps a new key.
+    /// Runs one change as one transaction: reads what `reads` names, so that nobody else can change it meanwhile; asks `decide` what
+    /// to write; writes all of it, the events as the next of the log's chain, or nothing.
+    ///
+    /// Transactions of one store, in whatever process, happen one after the other.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Conflict`] when the id or the digest is taken, and then nothing has changed.
-    fn insert(
+    /// [`StoreErrorKind::Conflict`] when the id or the digest of an inserted key is taken, and then nothing has changed; nor has it when a
+    /// key that is to be updated is not there, which is [`StoreErrorKind::Corrupt`].
+    /// [`StoreErrorKind::Unavailable`] when the store cannot say whether the change happened.
+    fn transact(&self, reads: Reads, decide: Decide) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// A page of keys, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn list(&self, query: &KeyQuery) -> impl Future<Output = Result<KeyPage, StoreError>> + Send;
+
+    /// A page of the log, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn events(&self, query: &EventQuery)
+    -> impl Future<Output = Result<Vec<LoggedEvent>, StoreError>> + Send;
+
+    /// The log from after an event on, in its order: for verifying it.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn log_after(
         &self,
-        record: &KeyRecord,
-        event: &KeyEvent,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+        seq: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<LoggedEvent>, StoreError>> + Send;
 
-    /// Revokes a key at the time of the event, and answers with it as it is afterwards; `None` when there is no such key.
-    ///
-    /// A key that is revoked already stays as it is, and gets no second event.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot say whether the key is revoked.
-    fn revoke(&self, event: &KeyEvent) -> impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send;
-
-    /// What happened to a key, oldest first.
+    /// The end of the log, as it was written down beside it.
     ///
     /// # Errors
     ///
     /// When the store cannot say.
-    fn events(&self, id: KeyId) -> impl Future<Output = Result<Vec<KeyEvent>, StoreError>> + Send;
+    fn log_head(&self) -> impl Future<Output = Result<ChainHead, StoreError>> + Send;
+
+    /// Keys that expired before a moment, the longest expired first. A key without expiry is never among them, nor is one of another
+    /// system: its row is all that keeps it from being imported again, revoked or not.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn expired_before(
+        &self,
+        moment: SystemTime,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<KeyId>, StoreError>> + Send;
 
     /// Whether no key is kept here, not even a revoked one.
     ///
@@ -83,6 +137,14 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot say.
     fn is_empty(&self) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Whether a key of another system is kept here, not even a good one: asked up to once a second, and after each
+    /// change, while texts arrive that were not minted here. Must not search all keys.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn has_imported(&self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Whether the store can answer a look-up now.
     ///
     /// # Errors
@@ -90,11 +152,63 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// When it cannot.
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The keys with these digests, as many of them as there are, in any order: up to 500 at once, when everything kept must be confirmed.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn find_many(
+        &self,
+        digests: &[KeyDigest],
+    ) -> impl Future<Output = Result<Vec<StoredKey>, StoreError>> + Send {
+        async move {
+            let mut found = Vec::new();
+            for digest in digests {
+                found.extend(self.find(digest).await?);
+            }
+            Ok(found)
+        }
+    }
+
+    /// Writes down when keys were last used: up to 500 at once, each key once. Never moves a key's time back, and is no change of the key:
+    /// no event, and nothing for the [feed](KeyStore::feed) to tell. A key that is gone is skipped. A store that keeps no such time does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot; some of them may be written then.
+    fn touch(&self, uses: &[(KeyId, SystemTime)]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _kept_nowhere = uses;
+        async { Ok(()) }
+    }
+
+    /// What tells of changes made through other handles of the same store. `None` where there is nothing that could: then a cached
+    /// verdict is used for [`cache_ttl`](crate::Builder::cache_ttl), whatever happens elsewhere.
+    fn feed(&self) -> Option<Feed> {
+        None
+    }
+
+    /// For how long it may be taken that changes are told, after it was last [proven](crate::event::FeedSink::proven) that they are; 2 s if
+    /// the store does not say.
+    fn lease(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// Waits until every process that listens to this store has applied all that was committed before the call, or can have no lease any
+    /// more: `lease` is how long one lasts. `None` where the store has no feed.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    fn everywhere(
+        &self,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Option<Receipt>, StoreError>> + Send {
+        let _no_feed = lease;
+        async { Ok(None) }
+    }
+
     /// The secret behind the check in every key. Made with the store, kept in it, read when it is opened.
     fn check_key(&self) -> CheckKey;
-
-    /// The store's time, where it has one of its own; else the system's.
-    fn now(&self) -> SystemTime;
 }
 
 /// A key as a store found it.

@@ -6,7 +6,32 @@ mod on;
 #[cfg(not(feature = "tracing"))]
 mod off;
 
+#[cfg(any(
+    feature = "tracing",
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "redis"
+))]
+mod causes;
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+pub(crate) use causes::Causes;
+
+#[cfg(all(not(feature = "tracing"), feature = "management"))]
+pub(crate) use off::management_failed;
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{RequestSpan, lookup_failed, refused, short_static_key};
+pub(crate) use off::{
+    RequestSpan, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
+    short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
+};
+#[cfg(all(not(feature = "tracing"), feature = "redis"))]
+pub(crate) use off::{limits_not_shared, limits_shared};
+#[cfg(all(feature = "tracing", feature = "management"))]
+pub(crate) use on::management_failed;
 #[cfg(feature = "tracing")]
-pub(crate) use on::{RequestSpan, lookup_failed, refused, short_static_key};
+pub(crate) use on::{
+    RequestSpan, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
+    short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
+};
+#[cfg(all(feature = "tracing", feature = "redis"))]
+pub(crate) use on::{limits_not_shared, limits_shared};

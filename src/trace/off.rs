@@ -1,4 +1,4 @@
-use std::fmt::{Debug, Display};
+use std::{error::Error, fmt::Display};
 
 pub(crate) struct RequestSpan;
 
@@ -22,6 +22,35 @@ impl RequestSpan {
 
 pub(crate) fn refused(_code: &'static str, _refusal: &dyn Display) {}
 
-pub(crate) fn lookup_failed(_error: &dyn Debug) {}
+pub(crate) fn lookup_failed(_error: &dyn Error) {}
 
 pub(crate) fn short_static_key(_name: &str) {}
+
+pub(crate) fn fallback_failed(_error: &dyn Error) {}
+
+pub(crate) fn owner_changes(_owner: &str) {}
+
+pub(crate) fn uses_not_written(_error: &dyn Error, _keys: usize) {}
+
+pub(crate) fn uses_dropped(_keys: u64) {}
+
+#[cfg(feature = "management")]
+pub(crate) fn management_failed(_error: &dyn Error) {}
+
+pub(crate) fn store_down() {}
+
+pub(crate) fn feed_live() {}
+
+pub(crate) fn feed_lost(_cause: &str) {}
+
+pub(crate) fn untold(_error: &dyn Error) {}
+
+pub(crate) fn stale_key_used(_key_id: Option<&str>) {}
+
+pub(crate) fn unheard(_error: &dyn Error) {}
+
+#[cfg(feature = "redis")]
+pub(crate) fn limits_not_shared(_error: &dyn Error) {}
+
+#[cfg(feature = "redis")]
+pub(crate) fn limits_shared() {}

@@ -1,6 +1,8 @@
-use std::fmt::{Debug, Display};
+use std::{error::Error, fmt::Display};
 
-use tracing::{Span, debug, field, info_span, span::Entered, warn};
+use tracing::{Span, debug, field, info, info_span, span::Entered, warn};
+
+use super::causes::Causes;
 
 /// The span around an authenticated request: `api_key{auth.kind, auth.owner, auth.key_id}`.
 pub(crate) struct RequestSpan(Span);
@@ -43,8 +45,53 @@ pub(crate) fn refused(code: &'static str, refusal: &dyn Display) {
 }
 
 /// A resolver or store could not say: the caller got 503.
-pub(crate) fn lookup_failed(error: &dyn Debug) {
-    warn!(?error, "key look-up failed");
+pub(crate) fn lookup_failed(error: &dyn Error) {
+    warn!(error = %Causes(error), "key look-up failed");
+}
+
+/// Several look-ups in a row have failed.
+pub(crate) fn store_down() {
+    warn!("the key store does not answer; until it does, keys are refused with 503");
+}
+
+/// Changes are heard of: what is cached may be used.
+pub(crate) fn feed_live() {
+    info!("changes of keys are heard of; verdicts are cached");
+}
+
+/// Changes are not heard of any more.
+pub(crate) fn feed_lost(cause: &str) {
+    warn!("changes of keys are not heard of, so that nothing cached is used: {cause}");
+}
+
+/// A key was let in that could not be confirmed.
+pub(crate) fn stale_key_used(key_id: Option<&str>) {
+    warn!(
+        auth.key_id = key_id,
+        "the key store does not answer; a key is let in by an old verdict"
+    );
+}
+
+/// Who has heard of a change could not be found out, and is waited for until it does not matter.
+pub(crate) fn unheard(error: &dyn Error) {
+    warn!(error = %Causes(error), "it is not known which processes have heard of a change; waiting until none can use what it cached before");
+}
+
+/// A change could not be told to other processes.
+pub(crate) fn untold(error: &dyn Error) {
+    warn!(error = %Causes(error), "other processes cannot be told of a change of keys; what they have cached runs out");
+}
+
+/// From now on what keys use cannot be counted for all processes together.
+#[cfg(feature = "redis")]
+pub(crate) fn limits_not_shared(error: &dyn Error) {
+    warn!(error = %Causes(error), "what keys use cannot be counted for all processes together");
+}
+
+/// From now on it can be again.
+#[cfg(feature = "redis")]
+pub(crate) fn limits_shared() {
+    info!("what keys use is counted for all processes together again");
 }
 
 /// A static key is short enough to be guessed.
@@ -53,4 +100,33 @@ pub(crate) fn short_static_key(name: &str) {
         key.name = name,
         "this static key has fewer than 16 characters; use a longer one"
     );
+}
+
+/// The application's fallback could not say who is calling: they got 503.
+pub(crate) fn fallback_failed(error: &dyn Error) {
+    warn!(error = %Causes(error), "fallback failed");
+}
+
+/// Every verdict that is kept is about to be forgotten.
+pub(crate) fn owner_changes(owner: &str) {
+    debug!(
+        auth.owner = owner,
+        "an owner changes: every key is looked up anew"
+    );
+}
+
+/// When keys were last used could not be written down; it will be tried again.
+pub(crate) fn uses_not_written(error: &dyn Error, keys: usize) {
+    warn!(error = %Causes(error), keys, "last uses of keys not written down yet");
+}
+
+/// There were too many to keep.
+pub(crate) fn uses_dropped(keys: u64) {
+    warn!(keys, "last uses of keys dropped");
+}
+
+/// A store could not do what a caller asked of its keys: the caller got 503.
+#[cfg(feature = "management")]
+pub(crate) fn management_failed(error: &dyn Error) {
+    warn!(error = %Causes(error), "keys cannot be managed");
 }

@@ -1,3 +1,8 @@
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -7,16 +12,39 @@ use super::Outcome;
 pub(super) struct Flight<V> {
     pub(super) generation: u64,
     pub(super) epoch: u64,
+    /// By the cache's clock.
+    pub(super) began: Duration,
+    /// Whether it takes up room: confirming has room of its own.
+    pub(super) counted: bool,
+    /// Whether the store has been asked, and may have answered. Written and read under the shard's lock.
+    departed: AtomicBool,
     waiting: Mutex<Vec<oneshot::Sender<Outcome<V>>>>,
 }
 
 impl<V: Clone> Flight<V> {
-    pub(super) fn new(generation: u64, epoch: u64, first: oneshot::Sender<Outcome<V>>) -> Self {
+    /// One that nobody waits for yet is for confirming.
+    pub(super) fn new(
+        generation: u64,
+        epoch: u64,
+        began: Duration,
+        first: Option<oneshot::Sender<Outcome<V>>>,
+    ) -> Self {
         Self {
             generation,
             epoch,
-            waiting: Mutex::new(vec![first]),
+            began,
+            counted: first.is_some(),
+            departed: AtomicBool::new(false),
+            waiting: Mutex::new(Vec::from_iter(first)),
         }
+    }
+
+    pub(super) fn depart(&self) {
+        self.departed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_departed(&self) -> bool {
+        self.departed.load(Ordering::Relaxed)
     }
 
     /// Only while the flight is in its shard's table, under the shard's lock: so nobody joins one that has answered.
@@ -24,11 +52,19 @@ impl<V: Clone> Flight<V> {
         self.waiting.lock().push(wake);
     }
 
-    pub(super) fn answer(&self, outcome: &Outcome<V>) {
+    /// Under the shard's lock, as [`Flight::join`].
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiting.lock().is_empty()
+    }
+
+    /// Says whether anybody was waiting.
+    pub(super) fn answer(&self, outcome: &Outcome<V>) -> bool {
         let waiting = std::mem::take(&mut *self.waiting.lock());
+        let awaited = !waiting.is_empty();
         for wake in waiting {
             // Whoever has gone away needs no answer.
             let _gone = wake.send(outcome.clone());
         }
+        awaited
     }
 }

@@ -35,7 +35,8 @@ impl Mix {
     /// longer: it is a promise.
     pub(super) fn shorten(&self, digest: &KeyDigest, sent: Duration, lifetime: Duration) -> Duration {
         let random = self.hash_one(digest) ^ u64::from(sent.subsec_nanos()).wrapping_mul(self.multiply);
-        lifetime - lifetime / 10 * ((random >> 33) % 1000) as u32 / 1000
+        // Divided first: a lifetime can be as long as there is.
+        lifetime - lifetime / 10_000 * ((random >> 33) % 1000) as u32
     }
 }
 

@@ -7,7 +7,7 @@ use super::flight::Flight;
 use crate::key::KeyDigest;
 
 /// How many revoked keys a shard remembers; 65,536 in all.
-const TOMBSTONES: usize = 1024;
+pub(super) const TOMBSTONES: usize = 1024;
 
 /// A part of all digests, with what must change together, under one lock.
 pub(super) struct Shard<V> {
@@ -72,6 +72,11 @@ impl<V> Shard<V> {
                 self.fences.remove(digest);
             }
         }
+    }
+
+    /// Whether the key is revoked, or being changed.
+    pub(super) fn is_doubtful(&self, digest: &KeyDigest) -> bool {
+        self.is_revoked(digest) || self.fences.contains_key(digest)
     }
 
     pub(super) fn is_revoked(&self, digest: &KeyDigest) -> bool {

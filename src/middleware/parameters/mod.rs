@@ -7,6 +7,6 @@ mod axum;
 mod none;
 
 #[cfg(feature = "axum")]
-pub(super) use self::axum::Parameters;
+pub(crate) use self::axum::Parameters;
 #[cfg(not(feature = "axum"))]
 pub(super) use none::Parameters;

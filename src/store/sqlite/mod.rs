@@ -6,43 +6,62 @@ use std::{
 };
 
 use sqlx::{
-    Row, SqlitePool,
+    Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
+use tokio::time::{Instant, sleep};
 
-use super::{KeyStore, StoreError, StoreErrorKind, StoredKey};
+use super::{
+    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey,
+    sql::{self, Columns, Running, Sql, Statement, Value, corrupt, safe, unavailable},
+};
 use crate::{
-    access::{Grants, Resources, Scopes},
-    clock::{Clock, SystemClock, from_unix_ms, to_unix_ms},
-    event::{KeyEvent, KeyEventKind},
-    key::{CheckKey, KeyDigest, KeyId, KeyRecord},
+    clock::{Clock, SystemClock},
+    event::{ChainHead, Feed, LoggedEvent, Receipt},
+    key::{CheckKey, KeyDigest, KeyId},
 };
 
-mod migrate;
+mod feed;
+
+mod file;
+
+const MIGRATIONS: &[&str] = &[include_str!("0001_keys.sql"), include_str!("0002_changes.sql")];
 
 /// Keys in one SQLite file, with everything needed to read and write it built in.
 ///
-/// The file is in WAL mode with `synchronous=FULL`, so what was answered has reached the disk. Several processes of one machine
-/// may use one file; a network file system is not for it. One connection writes, and four read, so that a flood
-/// of look-ups does not hold up a revoke.
+/// A new file can be read by its owner only. It is in WAL mode with `synchronous=FULL`, so what was answered has reached the disk.
+/// Several processes of one machine may use one file; a network file system is not for it. One connection writes, and four read, so that
+/// a flood of look-ups does not hold up a revoke.
 ///
 /// Clones share the connections.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: SqlitePool,
     writer: SqlitePool,
+    /// `None` in memory, where nobody else can change anything.
+    file: Option<Arc<SqliteConnectOptions>>,
+    feeds: Running,
     check_key: CheckKey,
     clock: Arc<dyn Clock>,
 }
 
 /// How long a statement waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const READERS: u32 = 4;
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// The digests are one value, a list in JSON, so that it is one statement for however many.
+const FIND_MANY: &str = concat!(
+    "SELECT ",
+    sql::key_columns!(),
+    " FROM api_keys WHERE digest IN (SELECT unhex(value) FROM json_each($1))"
+);
 
 impl SqliteStore {
     /// Opens a store, makes the file if there is none, and brings its tables up to date.
     ///
-    /// `location` is a path, `sqlite://PATH`, or `sqlite::memory:` for a store that is gone when it is dropped.
+    /// `location` is a path, `sqlite://PATH`, or `sqlite::memory:` for a store that is gone when it is dropped. With `?mode=rw` at its end a
+    /// file that is missing is an error.
     ///
     /// # Errors
     ///
@@ -63,27 +82,62 @@ impl SqliteStore {
         } else {
             SqliteConnectOptions::new().filename(location)
         };
+        let in_memory = location.contains(":memory:") || location.contains("mode=memory");
+        // Who says `ro` or `rw` says that there is a file.
+        let create = matches!(file::mode_of(location), None | Some("rwc"));
+        if !in_memory && create {
+            file::make_private(options.get_filename());
+        }
         let options = options
-            .create_if_missing(true)
+            .create_if_missing(create || in_memory)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .optimize_on_close(false, None);
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let begun = Instant::now();
+        loop {
+            match Self::connect(options.clone(), clock.clone(), in_memory).await {
+                // Of several that turn a new file to WAL at the same time SQLite fails some at once, time-out or not.
+                Err(error) if file::is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => {
+                    sleep(BUSY_PAUSE).await
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn connect(
+        options: SqliteConnectOptions,
+        clock: Arc<dyn Clock>,
+        in_memory: bool,
+    ) -> Result<Self, StoreError> {
         // One connection that never ends: it is what serializes writers, and what an in-memory database lives in.
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(BUSY_TIMEOUT)
             .idle_timeout(None)
-            .max_lifetime(None);
+            .max_lifetime(None)
+            // Whoever gives up while it is tested takes it along, and a database in memory is gone with it.
+            .test_before_acquire(!in_memory);
         let writer = pool
             .clone()
             .min_connections(1)
             .max_connections(1)
+            // The database in memory is in its connection, and gone with it; nor can its disk be full.
+            .after_release(move |connection, _| {
+                Box::pin(async move { Ok(in_memory || file::in_step(connection).await?) })
+            })
             .connect_with(options.clone())
             .await
             .map_err(unavailable)?;
-        let in_memory = assert_durable(&writer).await?;
-        migrate::run(&writer).await?;
+        let in_memory = file::assert_durable(&writer).await?;
+        let mut transaction = writer.begin_with(BEGIN).await.map_err(unavailable)?;
+        let mut sql = Connection::new(&mut transaction, &*clock);
+        sql::migrate(&mut sql, MIGRATIONS).await?;
+        let check_key = sql::check_key(&mut sql).await?;
+        transaction.commit().await.map_err(unavailable)?;
+        let file = (!in_memory).then(|| Arc::new(options.clone()));
         let reader = if in_memory {
             writer.clone()
         } else {
@@ -92,12 +146,13 @@ impl SqliteStore {
                 .await
                 .map_err(unavailable)?
         };
-        let check_key = migrate::check_key(&writer).await?;
         Ok(Self {
             reader,
             writer,
+            file,
+            feeds: Running::default(),
             check_key,
-            clock: Arc::new(clock),
+            clock,
         })
     }
 
@@ -105,15 +160,16 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+        self.feeds.end().await;
     }
 
-    async fn find_row(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
-        let row = sqlx::query("SELECT * FROM api_keys WHERE digest = ?1")
-            .bind(digest.as_bytes().as_slice())
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(unavailable)?;
-        row.as_ref().map(decode).transpose()
+    /// Runs a read on a connection for reading.
+    async fn read<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut Connection<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.reader.acquire().await.map_err(unavailable)?;
+        read(&mut Connection::new(&mut connection, &*self.clock)).await
     }
 }
 
@@ -121,106 +177,61 @@ impl KeyStore for SqliteStore {
     async fn find(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, StoreError> {
         // The time of asking: a slow answer must not make a key look younger than it is... nor older than it was.
         let now = self.clock.now();
-        Ok(self
-            .find_row(digest)
-            .await?
-            .map(|record| StoredKey::new(record, now)))
-    }
-
-    async fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        let row = sqlx::query("SELECT * FROM api_keys WHERE id = ?1")
-            .bind(id.to_string())
+        let row = sqlx::query(sql::FIND)
+            .bind(digest.as_bytes().as_slice())
             .fetch_optional(&self.reader)
             .await
             .map_err(unavailable)?;
-        row.as_ref().map(decode).transpose()
+        let record = row.as_ref().map(sql::found).transpose()?;
+        Ok(record.map(|record| StoredKey::new(record, now)))
     }
 
-    async fn insert(&self, record: &KeyRecord, event: &KeyEvent) -> Result<(), StoreError> {
-        let mut transaction = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(unavailable)?;
-        sqlx::query(
-            "INSERT INTO api_keys (id, digest, prefix, name, owner, scopes, resources, created_at, expires_at, revoked_at, \
-             disabled_at, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )
-        .bind(record.id.to_string())
-        .bind(record.digest.as_bytes().as_slice())
-        .bind(&record.prefix)
-        .bind(&record.name)
-        .bind(&record.owner)
-        .bind(record.grants.granted_scopes().to_stored())
-        .bind(record.grants.resources().to_stored())
-        .bind(to_unix_ms(record.created_at))
-        .bind(record.expires_at.map(to_unix_ms))
-        .bind(record.revoked_at.map(to_unix_ms))
-        .bind(record.disabled_at.map(to_unix_ms))
-        .bind(record.version)
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| match error.as_database_error() {
-            Some(database) if database.is_unique_violation() => StoreError::new(StoreErrorKind::Conflict, error),
-            _ => unavailable(error),
-        })?;
-        write_event(&mut transaction, event).await?;
-        transaction.commit().await.map_err(unavailable)
+    async fn get(&self, id: KeyId) -> Result<Option<StoredKey>, StoreError> {
+        self.read(async |sql| sql::get(sql, id).await).await
     }
 
-    async fn revoke(&self, event: &KeyEvent) -> Result<Option<KeyRecord>, StoreError> {
-        let mut transaction = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
+    async fn transact(&self, reads: Reads, decide: Decide) -> Result<(), StoreError> {
+        let Self { writer, clock, .. } = self.clone();
+        // In a task of its own: where a caller goes away in the middle of a step, sqlx gives the connection up, and a database in memory
+        // with it.
+        let change = tokio::spawn(async move {
+            let mut transaction = writer.begin_with(BEGIN).await.map_err(unavailable)?;
+            let mut sql = Connection::new(&mut transaction, &*clock);
+            sql::transact(&mut sql, reads, decide).await?;
+            transaction.commit().await.map_err(unavailable)
+        });
+        change
             .await
-            .map_err(unavailable)?;
-        let revoked = sqlx::query(
-            "UPDATE api_keys SET revoked_at = ?2, version = version + 1 WHERE id = ?1 AND revoked_at IS NULL RETURNING *",
-        )
-        .bind(event.key_id.to_string())
-        .bind(to_unix_ms(event.at))
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
-        let row = match revoked {
-            Some(row) => {
-                write_event(&mut transaction, event).await?;
-                Some(row)
-            }
-            None => sqlx::query("SELECT * FROM api_keys WHERE id = ?1")
-                .bind(event.key_id.to_string())
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(unavailable)?,
-        };
-        transaction.commit().await.map_err(unavailable)?;
-        row.as_ref().map(decode).transpose()
+            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?
     }
 
-    async fn events(&self, id: KeyId) -> Result<Vec<KeyEvent>, StoreError> {
-        let rows = sqlx::query("SELECT kind, at FROM api_key_events WHERE key_id = ?1 ORDER BY seq")
-            .bind(id.to_string())
-            .fetch_all(&self.reader)
+    async fn list(&self, query: &KeyQuery) -> Result<KeyPage, StoreError> {
+        self.read(async |sql| sql::list(sql, query).await).await
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.read(async |sql| sql::events(sql, query).await).await
+    }
+
+    async fn log_after(&self, seq: i64, limit: u32) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.read(async |sql| sql::log_after(sql, seq, limit).await).await
+    }
+
+    async fn log_head(&self) -> Result<ChainHead, StoreError> {
+        self.read(async |sql| sql::head(sql, false).await).await
+    }
+
+    async fn expired_before(&self, moment: SystemTime, limit: u32) -> Result<Vec<KeyId>, StoreError> {
+        self.read(async |sql| sql::expired_before(sql, moment, limit).await)
             .await
-            .map_err(unavailable)?;
-        rows.iter()
-            .map(|row| {
-                let kind = column::<String>(row, "kind")?;
-                let kind = KeyEventKind::from_word(&kind).ok_or_else(|| corrupt("unknown event kind"))?;
-                Ok(KeyEvent::new(
-                    id,
-                    kind,
-                    date(row, "at")?.ok_or_else(|| corrupt("event without date"))?,
-                ))
-            })
-            .collect()
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
-        sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM api_keys)")
-            .fetch_one(&self.reader)
-            .await
-            .map_err(unavailable)
+        self.read(async |sql| sql::is_empty(sql).await).await
+    }
+
+    async fn has_imported(&self) -> Result<bool, StoreError> {
+        self.read(async |sql| sql::has_imported(sql).await).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -228,12 +239,51 @@ impl KeyStore for SqliteStore {
         self.is_empty().await.map(drop)
     }
 
-    fn check_key(&self) -> CheckKey {
-        self.check_key.clone()
+    async fn touch(&self, uses: &[(KeyId, SystemTime)]) -> Result<(), StoreError> {
+        let (Self { writer, clock, .. }, uses) = (self.clone(), uses.to_vec());
+        // In a task of its own, as a change.
+        let touch = tokio::spawn(async move {
+            let mut connection = writer.acquire().await.map_err(unavailable)?;
+            sql::touch(&mut Connection::new(&mut connection, &*clock), &uses).await
+        });
+        touch
+            .await
+            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?
     }
 
-    fn now(&self) -> SystemTime {
-        self.clock.now()
+    async fn find_many(&self, digests: &[KeyDigest]) -> Result<Vec<StoredKey>, StoreError> {
+        let now = self.clock.now();
+        let listed: Vec<String> = digests
+            .iter()
+            .map(|digest| format!("\"{}\"", digest.to_hex()))
+            .collect();
+        let rows = sqlx::query(FIND_MANY)
+            .bind(format!("[{}]", listed.join(",")))
+            .fetch_all(&self.reader)
+            .await;
+        let stored = |row: &SqliteRow| Ok(StoredKey::new(sql::found(row)?, now));
+        rows.map_err(unavailable)?.iter().map(stored).collect()
+    }
+
+    fn feed(&self) -> Option<Feed> {
+        let file = self.file.clone()?;
+        Some(feed::feed(file, self.writer.clone(), self.feeds.clone()))
+    }
+
+    fn lease(&self) -> Duration {
+        feed::LEASE
+    }
+
+    async fn everywhere(&self, lease: Duration) -> Result<Option<Receipt>, StoreError> {
+        if self.file.is_none() {
+            // It is in this process, and in no other.
+            return Ok(Some(Receipt::new(1, 1, Duration::ZERO)));
+        }
+        Ok(Some(feed::everywhere(lease).await))
+    }
+
+    fn check_key(&self) -> CheckKey {
+        self.check_key.clone()
     }
 }
 
@@ -243,85 +293,76 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// Refuses a file on which the promise "answered means durable" would not hold; says whether it is no file at all.
-async fn assert_durable(pool: &SqlitePool) -> Result<bool, StoreError> {
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(pool)
-        .await
-        .map_err(unavailable)?;
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
-        .fetch_one(pool)
-        .await
-        .map_err(unavailable)?;
-    match (journal.as_str(), synchronous) {
-        ("memory", _) => Ok(true),
-        ("wal", 2..) => Ok(false),
-        _ => Err(StoreError::new(
-            StoreErrorKind::Unavailable,
-            format!("SQLite is in journal mode {journal}, synchronous {synchronous}; wal and 2 are needed"),
-        )),
+/// SQLite has no time of its own: the clock is the process's.
+struct Connection<'a> {
+    connection: &'a mut SqliteConnection,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Connection<'a> {
+    fn new(connection: &'a mut SqliteConnection, clock: &'a dyn Clock) -> Self {
+        Self { connection, clock }
     }
 }
 
-async fn write_event(
-    transaction: &mut sqlx::Transaction<'_, sqlx::Sqlite>,
-    event: &KeyEvent,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO api_key_events (key_id, kind, at) VALUES (?1, ?2, ?3)")
-        .bind(event.key_id.to_string())
-        .bind(event.kind.as_str())
-        .bind(to_unix_ms(event.at))
-        .execute(&mut **transaction)
-        .await
-        .map_err(unavailable)?;
-    Ok(())
-}
+impl Sql for Connection<'_> {
+    type Row = SqliteRow;
 
-fn decode(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
-    let id: KeyId = column::<String>(row, "id")?.parse().map_err(corrupt)?;
-    let digest: [u8; 32] = column::<Vec<u8>>(row, "digest")?
-        .try_into()
-        .map_err(|_| corrupt("digest"))?;
-    let created_at = date(row, "created_at")?.ok_or_else(|| corrupt("key without date"))?;
-    let scopes = Scopes::from_stored(&column::<String>(row, "scopes")?).map_err(corrupt)?;
-    let resources = column::<Option<String>>(row, "resources")?;
-    let resources = Resources::from_stored(resources.as_deref()).map_err(corrupt)?;
-    let mut record = KeyRecord::new(
-        id,
-        KeyDigest::from_bytes(digest),
-        column::<String>(row, "owner")?,
-        created_at,
-    );
-    record.prefix = column(row, "prefix")?;
-    record.name = column(row, "name")?;
-    record.grants = Grants::new(scopes, resources);
-    record.expires_at = date(row, "expires_at")?;
-    record.revoked_at = date(row, "revoked_at")?;
-    record.disabled_at = date(row, "disabled_at")?;
-    record.version = column(row, "version")?;
-    Ok(record)
-}
+    /// A transaction that begins with `BEGIN IMMEDIATE` is the only writer.
+    const FOR_UPDATE: &'static str = "";
 
-fn column<'r, T>(row: &'r SqliteRow, name: &str) -> Result<T, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(name).map_err(corrupt)
-}
+    const TOUCH: &'static str = "UPDATE api_keys SET last_used_at = used.at \
+        FROM (SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each($1)) AS used \
+        WHERE api_keys.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)";
 
-fn date(row: &SqliteRow, name: &str) -> Result<Option<SystemTime>, StoreError> {
-    match column::<Option<i64>>(row, name)? {
-        None => Ok(None),
-        Some(ms) => from_unix_ms(ms)
-            .map(Some)
-            .ok_or_else(|| corrupt("date out of range")),
+    async fn rows(
+        &mut self,
+        statement: Statement,
+        values: &[Value<'_>],
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        let query = bound(statement, values);
+        query.fetch_all(&mut *self.connection).await.map_err(unavailable)
+    }
+
+    async fn execute(&mut self, statement: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let done = bound(statement, values).execute(&mut *self.connection).await;
+        Ok(done.map_err(unavailable)?.rows_affected())
+    }
+
+    async fn script(&mut self, script: &'static str) -> Result<(), StoreError> {
+        let done = sqlx::raw_sql(script).execute(&mut *self.connection).await;
+        done.map(drop).map_err(unavailable)
+    }
+
+    async fn now(&mut self) -> Result<SystemTime, StoreError> {
+        Ok(self.clock.now())
     }
 }
 
-fn unavailable(error: sqlx::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, error)
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn bound<'q>(statement: Statement, values: &[Value<'_>]) -> Query<'q> {
+    let bind = |query: Query<'q>, value: &Value<'_>| match *value {
+        Value::Text(text) => query.bind(text),
+        Value::Int(number) => query.bind(number),
+        Value::Bytes(bytes) => query.bind(bytes),
+    };
+    values.iter().fold(sqlx::query(safe(statement)), bind)
 }
 
-fn corrupt(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, error)
+impl Columns for SqliteRow {
+    fn text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        self.try_get(column).map_err(corrupt)
+    }
+
+    fn int(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
+        self.try_get(column).map_err(corrupt)
+    }
+
+    fn blob(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.try_get(column).map_err(corrupt)
+    }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

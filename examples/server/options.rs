@@ -1,0 +1,152 @@
+//! The command line.
+
+use std::{env, path::PathBuf};
+
+use clap::{Parser, ValueEnum};
+use tower_api_key::{
+    Preset,
+    access::{Grants, RateLimits},
+    authn::StaticKey,
+    key::Secret,
+    limit::{RedisLimits, WhenAway},
+    manage::Policy,
+};
+
+use crate::{Cause, database::Location, first_start::every_scope, sessions::Users};
+
+const KEY_VARIABLE: &str = "API_KEY_EXTERNAL";
+
+/// A small issue tracker whose API is guarded by API keys.
+///
+/// An external key may also be given in the environment variable API_KEY_EXTERNAL. Every one that is given is good.
+#[derive(Parser)]
+#[command(name = "server")]
+pub(crate) struct Options {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: String,
+
+    /// Where keys and issues are kept: `sqlite://PATH`, made when it is missing, `sqlite::memory:`, or `postgres://...`.
+    #[arg(long, value_name = "URL", default_value = "sqlite://demo.db")]
+    database_url: String,
+
+    /// The external key. Other users of the machine can see it here: prefer a file or the environment.
+    #[arg(long, value_name = "KEY", value_parser = secret, allow_hyphen_values = true)]
+    api_key: Option<Secret>,
+
+    /// A file that holds the external key and nothing else.
+    #[arg(long, value_name = "PATH")]
+    api_key_file: Option<PathBuf>,
+
+    /// Somebody who may log in; may be repeated. Other users of the machine can see the password here: for trying things out only.
+    #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = secret, allow_hyphen_values = true)]
+    users: Vec<Secret>,
+
+    /// How often each key may be used that has no limit of its own, such as 100/1m; as often as it likes if not given.
+    #[arg(long, value_name = "N/PERIOD")]
+    pub(crate) rate_limit: Option<RateLimits>,
+
+    /// The Redis server in which all servers that name it count how often keys are used, such as redis://127.0.0.1:6379; each for itself if not given.
+    #[arg(long, value_name = "URL", value_parser = secret, allow_hyphen_values = true)]
+    redis_url: Option<Secret>,
+
+    /// While the Redis server is away: `count-here` has each server count for itself, `refuse` answers 503 to whoever is limited.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value = "count-here",
+        requires = "redis_url"
+    )]
+    limits_when_away: Away,
+
+    /// Where to say what is counted, to Prometheus at `/metrics`; nowhere if not given. Whoever can connect can read it.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<String>,
+
+    /// How many keys an owner may have at a time; as many as they like if not given.
+    #[arg(long, value_name = "N")]
+    max_keys_per_owner: Option<u64>,
+
+    /// What is given up first when not everything can be had: `strict` answers a revocation once every server has applied it, `available`
+    /// lets keys read on while the database is away.
+    #[arg(long, value_enum, default_value = "balanced")]
+    preset: Choice,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Choice {
+    Strict,
+    Balanced,
+    Available,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Away {
+    CountHere,
+    Refuse,
+}
+
+impl Options {
+    /// Checked here rather than by clap, which would repeat the URL, and so a password in it.
+    pub(crate) fn location(&self) -> Result<Location<'_>, Cause> {
+        let url = self.database_url.as_str();
+        if url.starts_with("sqlite:") {
+            Ok(Location::Sqlite(url))
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Ok(Location::Postgres(url))
+        } else {
+            Err("--database-url: neither sqlite://PATH nor sqlite::memory: nor postgres://...".into())
+        }
+    }
+
+    pub(crate) fn preset(&self) -> Preset {
+        match self.preset {
+            Choice::Strict => Preset::Strict,
+            Choice::Balanced => Preset::Balanced,
+            Choice::Available => Preset::Available,
+        }
+    }
+
+    /// Where servers count together. Checked here rather than by clap, which would repeat the URL, and so a password in it.
+    pub(crate) fn shared_limits(&self) -> Result<Option<RedisLimits>, Cause> {
+        let Some(url) = &self.redis_url else {
+            return Ok(None);
+        };
+        let limits = RedisLimits::new(url.expose()).map_err(|error| format!("--redis-url {error}"))?;
+        Ok(Some(limits.when_away(match self.limits_when_away {
+            Away::CountHere => WhenAway::CountHere,
+            Away::Refuse => WhenAway::Refuse,
+        })))
+    }
+
+    /// What holds for the keys that callers make.
+    pub(crate) fn policy(&self) -> Policy {
+        match self.max_keys_per_owner {
+            Some(most) => Policy::new().max_keys_per_owner(most),
+            None => Policy::new(),
+        }
+    }
+
+    /// Who may log in. Checked here rather than by clap, which would repeat the password.
+    pub(crate) fn users(&self) -> Result<Users, Cause> {
+        Users::new(&self.users)
+    }
+
+    /// Whether they are fit to use, the builder says.
+    pub(crate) fn static_keys(&self) -> Vec<StaticKey> {
+        let flag = self.api_key.as_ref().map(|key| StaticKey::new(key.expose()));
+        let file = self.api_key_file.as_ref().map(StaticKey::from_file);
+        // A variable that is set but empty is a mistake to report, not a key that was not wanted.
+        let variable = env::var_os(KEY_VARIABLE).map(|_| StaticKey::from_env(KEY_VARIABLE));
+        let given = [flag, file, variable].into_iter().flatten();
+        given
+            .map(|key| key.grant(Grants::new(every_scope(), Default::default())))
+            .collect()
+    }
+}
+
+/// Cannot fail, so that clap has no reason to repeat the key.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
+}

@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+
+use super::{
+    Lookup, TellOfPanic, Verdict,
+    cache::Outcome,
+    refusal::{Refusal, Unavailable},
+};
+use crate::{
+    budget::Budget,
+    key::{KeyDigest, Malformed},
+    principal::Principal,
+    store::ImportedKeys,
+    trace,
+};
+
+/// What lets keys of other systems in, which have no check in their text: anybody can make up one that only a look-up can refuse.
+///
+/// So none is looked up unless the store holds some, and then not more than the budget allows.
+pub(crate) struct Foreign {
+    pub(crate) imported: Arc<ImportedKeys>,
+    pub(crate) budget: Budget,
+}
+
+impl Lookup {
+    /// A text that was not minted here, for the reason given, and is no hit.
+    pub(super) fn authenticate_foreign(
+        self: &Arc<Self>,
+        digest: &KeyDigest,
+        malformed: Malformed,
+    ) -> Verdict {
+        let Some(foreign) = self.foreign.as_ref().filter(|_| malformed.is_foreign()) else {
+            return Verdict::Refused(Refusal::malformed(malformed));
+        };
+        match foreign.imported.remembered() {
+            Some(false) => Verdict::Refused(Refusal::malformed(malformed)),
+            Some(true) => self.look_up(digest, Some(&foreign.budget)),
+            None if self.cache.refusal(digest).is_some() => Verdict::Refused(Refusal::malformed(malformed)),
+            None => self.enquire(foreign.clone(), *digest, malformed),
+        }
+    }
+
+    /// Asks the store whether it holds any at all, before it is asked for this one. Such requests wait outside of the cache, lest a
+    /// flood of them leave no room for look-ups of other keys.
+    fn enquire(self: &Arc<Self>, foreign: Arc<Foreign>, digest: KeyDigest, malformed: Malformed) -> Verdict {
+        let Ok(runtime) = Handle::try_current() else {
+            return super::no_runtime();
+        };
+        let (wake, answer) = oneshot::channel();
+        let lookup = self.clone();
+        runtime.spawn(async move {
+            let _told = TellOfPanic;
+            let outcome = lookup.enquired(&foreign, &digest, malformed).await;
+            // Whoever asked may have hung up.
+            let _ = wake.send(outcome);
+        });
+        Verdict::Pending(self.pending(answer))
+    }
+
+    async fn enquired(
+        self: Arc<Self>,
+        foreign: &Foreign,
+        digest: &KeyDigest,
+        malformed: Malformed,
+    ) -> Outcome<Principal> {
+        let failure = match timeout(self.timeout, foreign.imported.ask()).await {
+            Ok(Ok(false)) => return Err(Refusal::malformed(malformed)),
+            Ok(Ok(true)) => {
+                return match self.look_up(digest, Some(&foreign.budget)) {
+                    Verdict::Known(principal) => Ok(principal),
+                    Verdict::Refused(refusal) => Err(refusal),
+                    // A look-up asks nobody else.
+                    Verdict::Fallback(_) => Err(Refusal::malformed(malformed)),
+                    Verdict::Pending(pending) => pending.await,
+                };
+            }
+            Ok(Err(error)) => Unavailable::new(error),
+            Err(_) => Unavailable::new("the question for imported keys timed out"),
+        };
+        trace::lookup_failed(failure.cause());
+        Err(Refusal::unavailable(failure))
+    }
+}

@@ -1,0 +1,147 @@
+//! Whose turn it is. Changes of a store happen one after the other, so somebody who makes as many as they can would keep all others waiting:
+//! of each there are few at a time, and what takes something away waits for one at most of those that give.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{error::ManageError, request::Caller};
+use crate::key::KeyId;
+
+/// How long to wait for a turn: as long as for a connection to the store.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many changes of one key that take something away are under way: more than one, because they may wait for other processes to hear.
+const TAKING: usize = 4;
+
+/// Who is changing something, and who waits to.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// No more of them than there are changes under way, or waiting.
+    lanes: Mutex<HashMap<Lane, Arc<Semaphore>>>,
+    /// For all that gives, whoever asks.
+    giving: Arc<Semaphore>,
+}
+
+/// Those who wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    /// What gives: those of an owner, since one key can make many.
+    Gives(String),
+    /// What takes away: those of a key, or of an owner without one. So an owner can end a key with which somebody else keeps them busy.
+    Takes(String, Option<KeyId>),
+}
+
+/// What a change does, in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// There is more than before.
+    Gives,
+    /// Somebody can do less than before.
+    Takes,
+}
+
+/// The turn of one change, until all clones of it are dropped. The application has no lane: whom it lets change something is its to say.
+#[derive(Debug, Clone)]
+pub(super) struct Turn {
+    _place: Option<Arc<Place>>,
+    effect: Effect,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self {
+            lanes: Mutex::default(),
+            giving: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Whether there is no lane left.
+    #[cfg(all(test, feature = "testing"))]
+    pub(super) fn is_idle(&self) -> bool {
+        self.lanes.lock().is_empty()
+    }
+
+    /// Waits for the turn of whoever asks; `None` is the application.
+    ///
+    /// # Errors
+    ///
+    /// When too many of theirs are before it.
+    pub(super) async fn of(
+        self: &Arc<Self>,
+        caller: Option<&Caller>,
+        effect: Effect,
+    ) -> Result<Turn, ManageError> {
+        let Some(caller) = caller else {
+            return Ok(Turn { _place: None, effect });
+        };
+        let owner = caller.principal.owner().to_owned();
+        let (lane, most) = match effect {
+            Effect::Gives => (Lane::Gives(owner), 1),
+            Effect::Takes => (Lane::Takes(owner, caller.principal.stored_key()), TAKING),
+        };
+        // Before waiting, so that whoever gives up leaves nothing behind.
+        let mut place = Place {
+            turns: self.clone(),
+            lane,
+            permit: None,
+        };
+        let queue = {
+            let mut lanes = self.lanes.lock();
+            let queue = lanes.entry(place.lane.clone());
+            queue.or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
+        };
+        place.permit = Some(in_time(queue).await?);
+        let _place = Some(Arc::new(place));
+        Ok(Turn { _place, effect })
+    }
+
+    /// Waits until the change may be made: to be held, like the turn, until it is.
+    ///
+    /// # Errors
+    ///
+    /// When too many are before it.
+    pub(super) async fn begin(&self, turn: &Turn) -> Result<Option<OwnedSemaphorePermit>, ManageError> {
+        match turn.effect {
+            Effect::Gives => in_time(self.giving.clone()).await.map(Some),
+            Effect::Takes => Ok(None),
+        }
+    }
+}
+
+async fn in_time(queue: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ManageError> {
+    if let Ok(permit) = queue.clone().try_acquire_owned() {
+        return Ok(permit);
+    }
+    match timeout(PATIENCE, queue.acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(closed)) => Err(ManageError::unavailable(closed.into())),
+        Err(_) => Err(ManageError::unavailable("too many changes are under way".into())),
+    }
+}
+
+/// A place in a lane.
+#[derive(Debug)]
+struct Place {
+    turns: Arc<Turns>,
+    lane: Lane,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        let mut lanes = self.turns.lanes.lock();
+        // Nobody else is in it: who comes next takes the lock first.
+        if lanes
+            .get(&self.lane)
+            .is_some_and(|queue| Arc::strong_count(queue) == 1)
+        {
+            lanes.remove(&self.lane);
+        }
+    }
+}

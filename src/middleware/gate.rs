@@ -1,0 +1,157 @@
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use http::{
+    HeaderValue, Method, Request, Response,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
+    request::Parts,
+};
+
+use super::{
+    address::ClientAddress,
+    allowance::{self, Told},
+    cost::{CostOf, RequestHead},
+    origin,
+};
+use crate::{
+    authn::{Authenticator, Refusal, RefusalKind, Unavailable, Verdict},
+    credential::{Presented, Reader},
+    limit::{Charge, Demand, Limiter, Taken},
+    principal::{Anonymous, Principal, PrincipalKind, Realm},
+};
+
+/// What every request is decided with; shared by all services of one [`ApiKeyAuth`](crate::ApiKeyAuth).
+pub(crate) struct Gate {
+    pub(crate) reader: Reader,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) limiter: Limiter,
+    /// What a request counts for, where it is not one.
+    pub(crate) cost: Option<CostOf>,
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) vary: Option<HeaderValue>,
+    /// Whether a CORS preflight passes without a credential.
+    pub(crate) preflights: bool,
+}
+
+impl Gate {
+    /// Who is calling, as far as the request says; `None` for somebody who need not say.
+    pub(super) fn verdict<B>(&self, request: &Request<B>, optional: bool) -> Option<Verdict> {
+        let authenticator = &self.authenticator;
+        match self.reader.read(request.headers(), request.uri()) {
+            // A browser sends no credential with a preflight, and must be answered all the same.
+            _ if self.preflights && is_preflight(request) => None,
+            Presented::One(token)
+                if authenticator.has_fallback() && self.reader.is_bearer(request.headers()) =>
+            {
+                Some(authenticator.authenticate_bearer(&token))
+            }
+            Presented::One(key) => Some(authenticator.authenticate(&key)),
+            Presented::None if optional && !authenticator.has_fallback() => None,
+            Presented::None => Some(authenticator.without_key()),
+            Presented::Many => Some(Verdict::Refused(Refusal::new(RefusalKind::AmbiguousCredentials))),
+        }
+    }
+
+    /// Whether the principal may come in with this request, whatever it asks for, but for how often.
+    pub(super) fn check<B>(&self, request: &Request<B>, principal: &Principal) -> Result<(), Refusal> {
+        if let Some(allowed) = principal.allowed_ips() {
+            let refusal = |reason| Err(Refusal::because(RefusalKind::AddressNotAllowed, reason));
+            match ClientAddress::of(request.extensions()) {
+                Some(address) if allowed.allows(address) => {}
+                Some(_) => return refusal("not on the key's list"),
+                None => return refusal("the address of the client is not known here"),
+            }
+        }
+        // What a browser sends of itself is a cookie, and no bearer token.
+        if principal.kind() == PrincipalKind::Session
+            && !self.reader.is_bearer(request.headers())
+            && !origin::is_allowed(request)
+        {
+            return Err(Refusal::new(RefusalKind::CrossOrigin));
+        }
+        Ok(())
+    }
+
+    /// Counts the request against what limits the principal. Last: what is refused for another reason uses nothing.
+    pub(super) fn charge<B>(&self, request: &Request<B>, principal: &Principal) -> Charge {
+        self.limiter.charge(principal, || {
+            self.cost
+                .as_ref()
+                .map_or(1, |cost| cost(&RequestHead::of(request)))
+        })
+    }
+
+    /// The same, where that takes asking somebody else.
+    pub(super) fn ask(self: &Arc<Self>, demand: Demand) -> Charging {
+        let gate = self.clone();
+        Box::pin(async move {
+            match gate.limiter.ask(demand).await {
+                Ok(Charge::Refused(taken)) => Err(too_often(&taken)),
+                Ok(Charge::Taken(taken)) => Ok(Some(taken)),
+                Ok(Charge::Free | Charge::Ask(_)) => Ok(None),
+                Err(away) => Err(Refusal::unavailable(Unavailable::new(away))),
+            }
+        })
+    }
+
+    /// Hands the request over: whatever principal somebody else put there is replaced.
+    pub(super) fn admit<B>(&self, request: &mut Request<B>, principal: Principal) {
+        self.realm.decisions.allowed(principal.kind() as usize);
+        self.reader.conceal(request.headers_mut());
+        request.extensions_mut().insert(principal);
+    }
+
+    /// Hands the request over without a principal.
+    pub(super) fn admit_anonymous<B>(&self, request: &mut Request<B>) {
+        self.realm.decisions.anonymous();
+        self.clear(request);
+        request.extensions_mut().insert(Anonymous(self.realm.clone()));
+    }
+
+    /// Tells a caller what is left of its limit. What was refused further inside, for a scope that is missing, has used nothing.
+    pub(super) fn account<B>(&self, taken: Taken, response: &mut Response<B>) {
+        let left = match response.extensions().get::<Refusal>() {
+            Some(_) => self.limiter.give_back(taken),
+            None => taken,
+        };
+        allowance::tell(response.headers_mut(), left.lines().map(Told::of_line));
+    }
+
+    /// Nothing came of it.
+    pub(super) fn give_back(&self, taken: Option<Taken>) {
+        if let Some(taken) = taken {
+            self.limiter.give_back(taken);
+        }
+    }
+
+    /// What the fallback gets to see of a request.
+    pub(super) fn head_of<B>(&self, request: &mut Request<B>) -> Parts {
+        self.clear(request);
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.version = request.version();
+        head.headers = request.headers().clone();
+        head.extensions = request.extensions().clone();
+        head
+    }
+
+    /// A preflight may carry a key all the same, and another scheme's secret is one, too.
+    fn clear<B>(&self, request: &mut Request<B>) {
+        self.reader.conceal(request.headers_mut());
+        request.extensions_mut().remove::<Principal>();
+    }
+}
+
+pub(super) type Charging = Pin<Box<dyn Future<Output = Result<Option<Taken>, Refusal>> + Send>>;
+
+/// The refusal of a request for which there was too little left.
+pub(super) fn too_often(left: &Taken) -> Refusal {
+    let wait = left.lines().map(|line| line.left.retry_after).max();
+    Refusal::limited(left.allowances(), wait)
+}
+
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(ORIGIN)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
