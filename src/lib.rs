@@ -84,7 +84,8 @@
 //! | stop all keys of an owner, or keep them within what the owner may do | [`Builder::owners`], [`ApiKeyAuth::change_owner`] |
 //! | let users in who are logged in, beside keys | [`Builder::fallback`], [`authn::Fallback`] |
 //! | end streams with their key: downloads, events, uploads; WebSockets; anything else | [`middleware::GuardedBody`]; `extract::RevocableUpgrade` (feature `ws`); [`principal::Principal::revoked`] |
-//! | bind keys to addresses | [`middleware::ClientAddress`] |
+//! | bind keys to addresses; know them behind a proxy | [`middleware::ClientAddress`]; [`Builder::trusted_proxies`] |
+//! | slow down whoever guesses | [`Builder::failure_limit`] |
 //! | read keys from other headers, cookies, a WebSocket handshake | [`credential::Sources`] |
 //! | log why a request was refused | [`authn::Refusal`] in the response extensions |
 //! | let users mint, rotate and revoke their own keys over HTTP | [`ApiKeyAuth::router`] (feature `management`) |

@@ -24,6 +24,7 @@ use tower_api_key::{
     event::{Feed, FeedSink},
     key::{CheckKey, KeyDigest, KeyFormat},
     manage::{ImportOutcome, ImportedKey, Keys, NewKey},
+    middleware::ClientAddress,
     store::{KeyQuery, KeyStore, MemoryStore, StoreError, StoreErrorKind, StoredKey},
 };
 
@@ -149,11 +150,11 @@ impl Bench {
 
     async fn ask(&self, key: &str) -> Answer {
         let request = Request::get("/").header("X-Key", key).body(String::new());
-        let Ok(response) = self
-            .auth
-            .layer(service_fn(answer))
-            .oneshot(request.expect("a request"))
-            .await;
+        self.send(request.expect("a request")).await
+    }
+
+    async fn send(&self, request: Request<String>) -> Answer {
+        let Ok(response) = self.auth.layer(service_fn(answer)).oneshot(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         Answer {
@@ -165,6 +166,15 @@ impl Bench {
 
     async fn status(&self, key: &str) -> u16 {
         self.ask(key).await.status
+    }
+
+    /// As [`Self::status`], of somebody at this address.
+    async fn status_at(&self, address: &str, key: &str) -> u16 {
+        let client = ClientAddress(address.parse().expect("an address"));
+        let request = Request::get("/").header("X-Key", key).extension(client);
+        self.send(request.body(String::new()).expect("a request"))
+            .await
+            .status
     }
 }
 
@@ -312,7 +322,7 @@ async fn an_import_by_another_process_that_is_told_counts_at_once() {
 
 #[tokio::test]
 async fn guesses_have_a_budget_which_costs_nobody_else_anything() {
-    let bench = Bench::new();
+    let bench = Bench::with(|builder| builder.imported_lookups_per_address(1000));
     bench.import(LEGACY).await;
     bench.import("another").await;
     let issued = bench.keys().issue(NewKey::new("bob")).await.expect("a key");
@@ -350,6 +360,66 @@ async fn the_budget_can_be_set() {
     let none = Bench::with(|builder| builder.imported_lookups(0));
     none.import(LEGACY).await;
     assert_eq!((none.status(LEGACY).await, none.store.finds()), (503, 0));
+}
+
+#[tokio::test]
+async fn an_address_that_guesses_uses_up_its_own_share_and_no_more() {
+    let bench = Bench::new();
+    for key in [LEGACY, "another", "third"] {
+        bench.import(key).await;
+    }
+    // Whoever waits for the answer whether there are such keys at all is counted, too.
+    assert_eq!(bench.status_at("192.0.2.1", LEGACY).await, 200);
+    let guess = async |address: &str, count: u32| {
+        let mut looked_up = 0;
+        for i in 0..count {
+            let status = bench.status_at(address, &format!("{address}-{i}")).await;
+            assert!([401, 503].contains(&status), "{status}");
+            looked_up += u32::from(status == 401);
+        }
+        looked_up
+    };
+    assert_eq!(guess("192.0.2.1", 100).await, 19);
+    assert_eq!(bench.store.finds(), 20);
+    // It is nobody's fault but its own; what is known is answered, and others have their share.
+    assert_eq!(bench.status_at("192.0.2.1", "another").await, 503);
+    assert_eq!(bench.status_at("192.0.2.1", LEGACY).await, 200);
+    assert_eq!(bench.status_at("192.0.2.2", "another").await, 200);
+    assert_eq!(bench.status_at("192.0.2.1", "another").await, 200);
+    // A /64 is one, and so are all whose address is not known.
+    assert_eq!(guess("2001:db8::1", 10).await, 10);
+    assert_eq!(guess("2001:db8::2", 100).await, 10);
+    for i in 0..20 {
+        assert_eq!(bench.status(&format!("from-nowhere-{i}")).await, 401);
+    }
+    assert_eq!(bench.status("from-nowhere").await, 503);
+    bench.clock.advance(Duration::from_millis(50));
+    assert_eq!(bench.status_at("192.0.2.1", "one-more").await, 401);
+    assert_eq!(bench.status_at("192.0.2.1", "and-another").await, 503);
+    bench.clock.advance(Duration::from_millis(950));
+    // All together have theirs.
+    let mut all = 0;
+    for host in 10..30 {
+        all += guess(&format!("192.0.2.{host}"), 100).await;
+    }
+    assert_eq!(all, 200);
+    assert_eq!(bench.status_at("192.0.2.99", "third").await, 503);
+}
+
+#[tokio::test]
+async fn the_share_of_an_address_can_be_set() {
+    let bench = Bench::with(|builder| builder.imported_lookups_per_address(2));
+    bench.import(LEGACY).await;
+    for (guess, status) in [("a", 401), ("b", 401), ("c", 503)] {
+        assert_eq!(bench.status_at("192.0.2.1", guess).await, status);
+    }
+    assert_eq!(bench.status_at("192.0.2.2", "c").await, 401);
+    let none = Bench::with(|builder| builder.imported_lookups_per_address(0));
+    none.import(LEGACY).await;
+    assert_eq!(
+        (none.status_at("192.0.2.1", LEGACY).await, none.store.finds()),
+        (503, 0)
+    );
 }
 
 #[tokio::test]

@@ -69,9 +69,13 @@ async fn run(options: &Options) -> Result<(), Failure> {
         .lookup_timeout(TIMEOUT)
         .policy(options.policy())
         .preset(options.preset())
-        .stale_scopes(first_start::reading());
+        .stale_scopes(first_start::reading())
+        .trusted_proxies(&options.trusted_proxies);
     if let Some(rate) = options.rate_limit.clone() {
         builder = builder.rate_limit(rate);
+    }
+    if let Some(rate) = options.failure_limit {
+        builder = builder.failure_limit(rate);
     }
     if let Some(limits) = shared_limits {
         builder = builder.shared_limits(limits);

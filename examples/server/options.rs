@@ -5,7 +5,7 @@ use std::{env, path::PathBuf};
 use clap::{Parser, ValueEnum};
 use tower_api_key::{
     Preset,
-    access::{Grants, RateLimits},
+    access::{AddressList, Grants, ParseAddressError, RateLimit, RateLimits},
     authn::StaticKey,
     key::Secret,
     limit::{RedisLimits, WhenAway},
@@ -59,6 +59,16 @@ pub(crate) struct Options {
         requires = "redis_url"
     )]
     limits_when_away: Away,
+
+    /// How many keys that are not good may come from one address, such as 10/1m; more are refused until it has waited. As many as it likes if
+    /// not given.
+    #[arg(long, value_name = "N/PERIOD")]
+    pub(crate) failure_limit: Option<RateLimit>,
+
+    /// Where a proxy is: an address or a block such as 10.0.0.0/8, whose `X-Forwarded-For` and `Forwarded` say who the client is. May be repeated;
+    /// nobody is believed if not given.
+    #[arg(long = "trust-proxy", value_name = "CIDR", value_parser = block)]
+    pub(crate) trusted_proxies: Vec<String>,
 
     /// Where to say what is counted, to Prometheus at `/metrics`; nowhere if not given. Whoever can connect can read it.
     #[arg(long, value_name = "ADDR")]
@@ -144,6 +154,12 @@ impl Options {
             .map(|key| key.grant(Grants::new(every_scope(), Default::default())))
             .collect()
     }
+}
+
+/// Before anything is opened, so that a mistake is all that comes of it.
+fn block(text: &str) -> Result<String, ParseAddressError> {
+    AddressList::new([text])?;
+    Ok(text.to_owned())
 }
 
 /// Cannot fail, so that clap has no reason to repeat the key.

@@ -93,7 +93,8 @@ impl fmt::Display for ParseAddressError {
 
 impl Error for ParseAddressError {}
 
-fn parse(text: &str) -> Result<IpNet, ParseAddressError> {
+/// One block, as [`AddressList::new`] takes it.
+pub(crate) fn parse(text: &str) -> Result<IpNet, ParseAddressError> {
     let refused = |_| ParseAddressError(());
     if let Ok(address) = IpAddr::from_str(text) {
         return Ok(address.to_canonical().into());

@@ -27,6 +27,7 @@ mod rate;
 
 mod rates;
 
+pub(crate) use addresses::parse as parse_block;
 pub use addresses::{AddressList, ParseAddressError};
 pub use grants::Grants;
 pub use rate::{ParseRateError, RateLimit};

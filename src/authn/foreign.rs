@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
@@ -8,7 +8,7 @@ use super::{
     refusal::{Refusal, Unavailable},
 };
 use crate::{
-    budget::Budget,
+    budget::{Budget, Budgets, Household},
     key::{KeyDigest, Malformed},
     principal::Principal,
     store::ImportedKeys,
@@ -17,10 +17,27 @@ use crate::{
 
 /// What lets keys of other systems in, which have no check in their text: anybody can make up one that only a look-up can refuse.
 ///
-/// So none is looked up unless the store holds some, and then not more than the budget allows.
+/// So none is looked up unless the store holds some, and then not more than the budgets allow.
 pub(crate) struct Foreign {
     pub(crate) imported: Arc<ImportedKeys>,
+    /// Of all together.
     pub(crate) budget: Budget,
+    /// Of each address, so that none uses up what the others have.
+    pub(crate) each: Budgets<Household>,
+}
+
+impl Foreign {
+    /// Room for one more look-up.
+    fn room(&self, from: Household, now: Duration) -> Result<(), &'static str> {
+        // In this order: what its address has not got takes nothing from the others.
+        if self.each.take(from, now).is_err() {
+            return Err("too many texts that may be keys of other systems have come from one address");
+        }
+        match self.budget.take(now) {
+            true => Ok(()),
+            false => Err("too many keys of other systems are being looked up"),
+        }
+    }
 }
 
 impl Lookup {
@@ -29,21 +46,28 @@ impl Lookup {
         self: &Arc<Self>,
         digest: &KeyDigest,
         malformed: Malformed,
+        from: &dyn Fn() -> Household,
     ) -> Verdict {
         let Some(foreign) = self.foreign.as_ref().filter(|_| malformed.is_foreign()) else {
             return Verdict::Refused(Refusal::malformed(malformed));
         };
         match foreign.imported.remembered() {
             Some(false) => Verdict::Refused(Refusal::malformed(malformed)),
-            Some(true) => self.look_up(digest, Some(&foreign.budget)),
+            Some(true) => self.look_up(digest, &|now| foreign.room(from(), now)),
             None if self.cache.refusal(digest).is_some() => Verdict::Refused(Refusal::malformed(malformed)),
-            None => self.enquire(foreign.clone(), *digest, malformed),
+            None => self.enquire(foreign.clone(), *digest, malformed, from()),
         }
     }
 
     /// Asks the store whether it holds any at all, before it is asked for this one. Such requests wait outside of the cache, lest a
     /// flood of them leave no room for look-ups of other keys.
-    fn enquire(self: &Arc<Self>, foreign: Arc<Foreign>, digest: KeyDigest, malformed: Malformed) -> Verdict {
+    fn enquire(
+        self: &Arc<Self>,
+        foreign: Arc<Foreign>,
+        digest: KeyDigest,
+        malformed: Malformed,
+        from: Household,
+    ) -> Verdict {
         let Ok(runtime) = Handle::try_current() else {
             return super::no_runtime();
         };
@@ -51,7 +75,7 @@ impl Lookup {
         let lookup = self.clone();
         runtime.spawn(async move {
             let _told = TellOfPanic;
-            let outcome = lookup.enquired(&foreign, &digest, malformed).await;
+            let outcome = lookup.enquired(&foreign, &digest, malformed, from).await;
             // Whoever asked may have hung up.
             let _ = wake.send(outcome);
         });
@@ -63,11 +87,13 @@ impl Lookup {
         foreign: &Foreign,
         digest: &KeyDigest,
         malformed: Malformed,
+        from: Household,
     ) -> Outcome<Principal> {
         let failure = match timeout(self.timeout, foreign.imported.ask()).await {
             Ok(Ok(false)) => return Err(Refusal::malformed(malformed)),
             Ok(Ok(true)) => {
-                return match self.look_up(digest, Some(&foreign.budget)) {
+                let verdict = self.look_up(digest, &|now| foreign.room(from, now));
+                return match verdict {
                     Verdict::Known(principal) => Ok(principal),
                     Verdict::Refused(refusal) => Err(refusal),
                     // A look-up asks nobody else.

@@ -89,7 +89,7 @@ use self::{
     resolver::Resolved,
 };
 use crate::{
-    budget::Budget,
+    budget::Household,
     clock::Clock,
     key::{KeyDigest, KeyFormat, KeyStatus, LastUsed, MAX_PRESENTED_LEN, Pepper},
     metric,
@@ -147,8 +147,9 @@ pub(crate) enum Verdict {
 }
 
 impl Authenticator {
-    /// Everything up to a cached verdict happens here, without a query, a lock that is held, or memory of its own.
-    pub(crate) fn authenticate(&self, presented: &[u8]) -> Verdict {
+    /// Everything up to a cached verdict happens here, without a query, a lock that is held, or memory of its own. Where it comes from is asked only
+    /// where that counts.
+    pub(crate) fn authenticate(&self, presented: &[u8], from: &dyn Fn() -> Household) -> Verdict {
         if presented.len() > MAX_PRESENTED_LEN || presented.is_empty() || !is_visible(presented) {
             return refused("not 1 to 512 visible ASCII characters");
         }
@@ -157,20 +158,20 @@ impl Authenticator {
             return Verdict::Known(principal.clone());
         }
         match &self.lookup {
-            Some(lookup) => lookup.authenticate(presented, &digest),
+            Some(lookup) => lookup.authenticate(presented, &digest, from),
             None => refused("no static key"),
         }
     }
 
     /// As [`Self::authenticate`], for a bearer token: one without a prefix of ours may belong to the fallback, if that says so.
-    pub(crate) fn authenticate_bearer(&self, token: &[u8]) -> Verdict {
+    pub(crate) fn authenticate_bearer(&self, token: &[u8], from: &dyn Fn() -> Household) -> Verdict {
         let claimed = self.sessions.as_ref().and_then(|sessions| sessions.claim(token));
         match claimed {
             Some(claimed) => match self.static_keys.find(&KeyDigest::of(token)) {
                 Some(principal) => Verdict::Known(principal.clone()),
                 None => Verdict::Fallback(Some(claimed)),
             },
-            None => self.authenticate(token),
+            None => self.authenticate(token, from),
         }
     }
 
@@ -217,7 +218,12 @@ impl Authenticator {
 }
 
 impl Lookup {
-    fn authenticate(self: &Arc<Self>, presented: &[u8], digest: &KeyDigest) -> Verdict {
+    fn authenticate(
+        self: &Arc<Self>,
+        presented: &[u8],
+        digest: &KeyDigest,
+        from: &dyn Fn() -> Household,
+    ) -> Verdict {
         let peppered = self.pepper.as_ref().map(|pepper| pepper.apply(digest));
         let digest = peppered.as_ref().unwrap_or(digest);
         if let Some((principal, now)) = self.cache.hit(digest) {
@@ -225,15 +231,19 @@ impl Lookup {
             return Verdict::Known(principal);
         }
         match self.format.as_ref().map(|format| format.check(presented)) {
-            Some(Err(malformed)) => self.authenticate_foreign(digest, malformed),
-            Some(Ok(())) => self.look_up(digest, None),
+            Some(Err(malformed)) => self.authenticate_foreign(digest, malformed, from),
+            Some(Ok(())) => self.look_up(digest, &|_| Ok(())),
             None if self.shape.as_ref().is_some_and(|fits| !fits(presented)) => refused("another shape"),
-            None => self.look_up(digest, None),
+            None => self.look_up(digest, &|_| Ok(())),
         }
     }
 
-    /// A key that is no hit, against the budget if there is one.
-    fn look_up(self: &Arc<Self>, digest: &KeyDigest, budget: Option<&Budget>) -> Verdict {
+    /// A key that is no hit; where it may be a guess, only if there is room for one.
+    fn look_up(
+        self: &Arc<Self>,
+        digest: &KeyDigest,
+        room: &dyn Fn(Duration) -> Result<(), &'static str>,
+    ) -> Verdict {
         if let Some(refusal) = self.cache.refusal(digest) {
             return Verdict::Refused(refusal);
         }
@@ -252,11 +262,10 @@ impl Lookup {
                 self.listen();
                 let now = self.clock.elapsed();
                 // One that was good lately is no guess.
-                let guess = budget.filter(|_| !lead.was_good());
-                if guess.is_some_and(|budget| !budget.take(now)) {
+                let room = if lead.was_good() { Ok(()) } else { room(now) };
+                if let Err(overload) = room {
                     metric::lookup_not_made("budget");
-                    let overload = Unavailable::new("too many keys of other systems are being looked up");
-                    let refusal = Refusal::unavailable(overload);
+                    let refusal = Refusal::unavailable(Unavailable::new(overload));
                     lead.land(now, Found::NotNow(refusal.clone()));
                     return Verdict::Refused(refusal);
                 }

@@ -39,6 +39,8 @@ pub enum RefusalKind {
     CrossOrigin,
     /// 429: the key has been used too often.
     RateLimited,
+    /// 429: too many keys that are not good have come [from the same address](crate::Builder::failure_limit), and this one is not either.
+    TooManyFailures,
     /// 503: whether the key is good could not be found out.
     AuthUnavailable,
     /// 500: an extractor or a requirement was used on a route without [`ApiKeyAuth`](crate::ApiKeyAuth).
@@ -49,7 +51,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Each of them at the place of its own number.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::MissingCredentials,
         Self::AmbiguousCredentials,
         Self::InvalidKey,
@@ -61,10 +63,19 @@ impl RefusalKind {
         Self::AddressNotAllowed,
         Self::CrossOrigin,
         Self::RateLimited,
+        Self::TooManyFailures,
         Self::AuthUnavailable,
         Self::LayerMissing,
         Self::Misconfigured,
     ];
+
+    /// Whether a credential was presented that is not good: what somebody who guesses is told.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidKey | Self::KeyExpired | Self::KeyRevoked | Self::KeyDisabled
+        )
+    }
 
     /// The `code` of the problem document.
     #[must_use]
@@ -80,7 +91,7 @@ impl RefusalKind {
             Self::ResourceNotAllowed => "resource-not-allowed",
             Self::AddressNotAllowed => "address-not-allowed",
             Self::CrossOrigin => "cross-origin-request",
-            Self::RateLimited => "rate-limited",
+            Self::RateLimited | Self::TooManyFailures => "rate-limited",
             Self::AuthUnavailable => "auth-unavailable",
             Self::LayerMissing => "auth-layer-missing",
             Self::Misconfigured => "auth-misconfigured",
@@ -95,6 +106,7 @@ enum Reason {
     Malformed(Malformed),
     Denied(Denied),
     Limited(Limited),
+    Failures { last: RefusalKind, wait: Duration },
     Failure(Arc<Unavailable>),
 }
 
@@ -152,6 +164,14 @@ impl Refusal {
         }
     }
 
+    /// In place of what would have been said of one more key that is not good.
+    pub(crate) fn too_many_failures(last: RefusalKind, wait: Duration) -> Self {
+        Self {
+            kind: RefusalKind::TooManyFailures,
+            reason: Reason::Failures { last, wait },
+        }
+    }
+
     pub(crate) fn unavailable(failure: Unavailable) -> Self {
         Self {
             kind: RefusalKind::AuthUnavailable,
@@ -188,6 +208,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.reason {
             Reason::Limited(limited) => limited.retry_after,
+            Reason::Failures { wait, .. } => Some(*wait),
             _ => None,
         }
     }
@@ -202,6 +223,9 @@ impl fmt::Display for Refusal {
             Reason::Malformed(malformed) => write!(f, ": {malformed}"),
             Reason::Denied(denied) => write!(f, ": {denied}"),
             Reason::Limited(limited) => limited.fmt(f),
+            Reason::Failures { last, .. } => {
+                write!(f, ": too many failures from one address, here {}", last.code())
+            }
             Reason::Failure(failure) => write!(f, ": {failure}"),
         }
     }
@@ -231,7 +255,7 @@ impl Error for Refusal {
             Reason::Malformed(malformed) => Some(malformed),
             Reason::Denied(denied) => Some(denied),
             Reason::Failure(failure) => failure.0.source(),
-            Reason::None | Reason::Text(_) | Reason::Limited(_) => None,
+            Reason::None | Reason::Text(_) | Reason::Limited(_) | Reason::Failures { .. } => None,
         }
     }
 }

@@ -58,6 +58,7 @@ pub use self::redis::{RedisLimits, RedisUrlError};
 pub use self::shared::WhenAway;
 pub(crate) use self::{
     demand::{Demand, Line, Names, Taken},
+    failures::Failures,
     gcra::Times,
     shared::{Answer, Away, SharedCounts},
 };
@@ -73,6 +74,8 @@ mod gcra;
 mod demand;
 
 mod shared;
+
+mod failures;
 
 #[cfg(feature = "redis")]
 mod redis;

@@ -222,7 +222,7 @@ const OWNERS: usize = 1024;
 /// out of it.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    each: Budgets,
+    each: Budgets<Box<str>>,
     all: Budget,
     clock: Arc<dyn Clock>,
 }
@@ -239,7 +239,7 @@ impl Refusals {
     /// Whether one more of this owner may be written down.
     pub(super) fn have_room(&self, owner: &str) -> bool {
         let now = self.clock.elapsed();
-        let room = self.each.take(owner, now) && self.all.take(now);
+        let room = self.each.take(owner.into(), now).is_ok() && self.all.take(now);
         if !room {
             metric::audit_dropped();
         }

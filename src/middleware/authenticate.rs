@@ -77,6 +77,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let gate = &self.gate;
         let refused = |refusal, head| ResponseFuture::refused(gate.clone(), refusal, head);
+        gate.locate(&mut request);
         let head = request.method() == Method::HEAD;
         match gate.verdict(&request, self.optional) {
             Some(Verdict::Known(principal)) => {
@@ -95,13 +96,13 @@ where
                 };
                 ResponseFuture::admitted(gate.clone(), &mut self.inner, request, principal, taken)
             }
-            Some(Verdict::Refused(refusal)) => refused(refusal, head),
+            Some(Verdict::Refused(refusal)) => refused(gate.judged(&request, refusal), head),
             Some(Verdict::Pending(verdict)) => self.wait_for(verdict, request),
             Some(Verdict::Fallback(bearer)) => {
                 let parts = gate.head_of(&mut request);
                 match gate.authenticator.ask_fallback(parts, bearer) {
                     Ok(verdict) => self.wait_for(verdict, request),
-                    Err(refusal) => refused(refusal, head),
+                    Err(refusal) => refused(gate.judged(&request, refusal), head),
                 }
             }
             None => {

@@ -7,15 +7,16 @@ use http::{
 };
 
 use super::{
-    address::ClientAddress,
+    address::{ClientAddress, household},
     allowance::{self, Told},
     cost::{CostOf, RequestHead},
+    forwarded::Proxies,
     origin,
 };
 use crate::{
     authn::{Authenticator, Refusal, RefusalKind, Unavailable, Verdict},
     credential::{Presented, Reader},
-    limit::{Charge, Demand, Limiter, Taken},
+    limit::{Charge, Demand, Failures, Limiter, Taken},
     principal::{Anonymous, Principal, PrincipalKind, Realm},
 };
 
@@ -24,6 +25,10 @@ pub(crate) struct Gate {
     pub(crate) reader: Reader,
     pub(crate) authenticator: Authenticator,
     pub(crate) limiter: Limiter,
+    /// `None` where failures are not counted.
+    pub(crate) failures: Option<Failures>,
+    /// `None` where nobody's forwarding headers count.
+    pub(crate) proxies: Option<Proxies>,
     /// What a request counts for, where it is not one.
     pub(crate) cost: Option<CostOf>,
     pub(crate) realm: Arc<Realm>,
@@ -33,18 +38,42 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Finds out which client a proxy speaks for, for all that looks at the request from here on.
+    pub(super) fn locate<B>(&self, request: &mut Request<B>) {
+        let Some(proxies) = &self.proxies else {
+            return;
+        };
+        if let Some(found) = proxies.client(request.headers(), request.extensions()) {
+            found.tell(request.extensions_mut());
+        }
+    }
+
+    /// What the caller is told in place of being let in: of too many failures from the same address no more than that.
+    pub(super) fn judged<B>(&self, request: &Request<B>, refusal: Refusal) -> Refusal {
+        match &self.failures {
+            Some(failures) if refusal.kind().is_failure() => {
+                match failures.count(household(request.extensions())) {
+                    Ok(()) => refusal,
+                    Err(wait) => Refusal::too_many_failures(refusal.kind(), wait),
+                }
+            }
+            _ => refusal,
+        }
+    }
+
     /// Who is calling, as far as the request says; `None` for somebody who need not say.
     pub(super) fn verdict<B>(&self, request: &Request<B>, optional: bool) -> Option<Verdict> {
         let authenticator = &self.authenticator;
+        let from = || household(request.extensions());
         match self.reader.read(request.headers(), request.uri()) {
             // A browser sends no credential with a preflight, and must be answered all the same.
             _ if self.preflights && is_preflight(request) => None,
             Presented::One(token)
                 if authenticator.has_fallback() && self.reader.is_bearer(request.headers()) =>
             {
-                Some(authenticator.authenticate_bearer(&token))
+                Some(authenticator.authenticate_bearer(&token, &from))
             }
-            Presented::One(key) => Some(authenticator.authenticate(&key)),
+            Presented::One(key) => Some(authenticator.authenticate(&key, &from)),
             Presented::None if optional && !authenticator.has_fallback() => None,
             Presented::None => Some(authenticator.without_key()),
             Presented::Many => Some(Verdict::Refused(Refusal::new(RefusalKind::AmbiguousCredentials))),

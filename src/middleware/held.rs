@@ -136,6 +136,6 @@ impl<S, B> Held<S, B> {
 
     fn refused(&mut self, gate: &Gate, refusal: Refusal) -> Next {
         gate.give_back(self.taken.take());
-        Next::Refused(refusal)
+        Next::Refused(gate.judged(&self.request, refusal))
     }
 }

@@ -38,6 +38,8 @@ mod parameters;
 
 mod address;
 
+mod forwarded;
+
 mod allowance;
 
 mod cost;
@@ -81,6 +83,7 @@ pub mod futures {
     };
 }
 
+pub(crate) use forwarded::Proxies;
 pub(crate) use gate::Gate;
 #[cfg(feature = "axum")]
 pub(crate) use parameters::Parameters;

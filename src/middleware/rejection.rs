@@ -172,6 +172,11 @@ impl Wire {
                 NoChallenge,
                 "The API key has been used too often; see Retry-After.",
             ),
+            RefusalKind::TooManyFailures => (
+                StatusCode::TOO_MANY_REQUESTS,
+                NoChallenge,
+                "Too many API keys that are not good have come from this address; see Retry-After.",
+            ),
             RefusalKind::AuthUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 NoChallenge,

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::preset::Preset;
 use crate::{
-    access::{RateLimits, Scopes},
+    access::{RateLimit, RateLimits, Scopes},
     authn::{
         DynFallback, Fallback, KeyShape, Limits, Load, OwnResolver, OwnerDirectory, Owners, Resolver,
         StaticKey,
@@ -13,7 +13,7 @@ use crate::{
     key::{CheckKey, Pepper},
     limit::SharedCounts,
     manage::Policy,
-    middleware::{CostOf, RequestHead},
+    middleware::CostOf,
     store::{DynStore, KeyStore},
 };
 
@@ -35,6 +35,7 @@ pub struct Builder {
     pub(super) shape: Option<KeyShape>,
     pub(super) limits: Limits,
     pub(super) imported_lookups: u32,
+    pub(super) imported_lookups_per_address: u32,
     pub(super) lookup_timeout: Duration,
     pub(super) doubt: Duration,
     pub(super) last_used_every: Duration,
@@ -44,6 +45,8 @@ pub struct Builder {
     pub(super) owner_rate_limit: Option<RateLimits>,
     pub(super) shared_limits: Option<Arc<dyn SharedCounts>>,
     pub(super) cost: Option<CostOf>,
+    pub(super) failure_limit: Option<RateLimit>,
+    pub(super) trusted_proxies: Vec<String>,
     pub(super) preset: Preset,
     pub(super) channel: Option<Arc<dyn DynChannel>>,
     pub(super) cache_ttl: Option<Duration>,
@@ -102,6 +105,7 @@ impl Builder {
                 stale_for: Duration::ZERO,
             },
             imported_lookups: 200,
+            imported_lookups_per_address: 20,
             lookup_timeout: Duration::from_secs(1),
             doubt: Duration::from_secs(60),
             last_used_every: Duration::from_secs(60),
@@ -111,6 +115,8 @@ impl Builder {
             owner_rate_limit: None,
             shared_limits: None,
             cost: None,
+            failure_limit: None,
+            trusted_proxies: Vec::new(),
             preset: Preset::default(),
             channel: None,
             cache_ttl: None,
@@ -250,14 +256,6 @@ impl Builder {
         self
     }
 
-    /// How many texts that were not minted here may be looked up in a second, by this process, to see whether they are keys that were
-    /// [imported](crate::manage::Keys::import); 200 if not set. More are answered 503. What is cached does not count, and while the store holds no
-    /// such key nothing is looked up. Nothing in the text of such a key tells it from a guess, so this is what a flood can cost the store.
-    pub fn imported_lookups(mut self, per_second: u32) -> Self {
-        self.imported_lookups = per_second;
-        self
-    }
-
     /// How long a look-up may take; 1 s if not set. A slower one is answered 503.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
         self.lookup_timeout = timeout;
@@ -271,69 +269,6 @@ impl Builder {
         self
     }
 
-    /// How often each key may be used that has no limit of its own, a static one as well; as often as it likes if not set. Sessions are not
-    /// limited.
-    ///
-    /// More is answered 429 with `Retry-After`. Each key has a budget of its own, counted by this process for itself: behind a balancer, that many
-    /// times as many processes as there are, unless they have `shared_limits` (feature `redis`). A key of a resolver is known by its [`key_id`](crate::principal::Identity::key_id); those without one share a budget with
-    /// others of the same owner and name. Of more than 100,000 keys in use at a time those are forgotten, and begin anew, that have used
-    /// the least.
-    pub fn rate_limit(mut self, rate: RateLimits) -> Self {
-        self.rate_limit = Some(rate);
-        self
-    }
-
-    /// How often all keys of an owner may be used together, beside what limits each of them; as often as they like if not set. Static keys and sessions do
-    /// not count.
-    ///
-    /// Clients are told of it as `owner`, or `owner-` and its name.
-    pub fn owner_rate_limit(mut self, rate: RateLimits) -> Self {
-        self.owner_rate_limit = Some(rate);
-        self
-    }
-
-    /// Where uses are counted for all processes together, and what is done while they cannot be; each process counts for itself if not set. What the
-    /// limits are, the other methods say, and each key. Only requests of callers who are limited ask there, and those with static keys never do.
-    #[cfg(feature = "redis")]
-    pub fn shared_limits(mut self, limits: crate::limit::RedisLimits) -> Self {
-        self.shared_limits = Some(Arc::new(limits));
-        self
-    }
-
-    /// How many uses a request counts for; one if not set. Zero counts for nothing, and is let through when all is used up. More than a limit lets through
-    /// at once counts for all of that.
-    ///
-    /// ```
-    /// # use tower_api_key::{ApiKeyAuth, authn::StaticKey};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let builder = ApiKeyAuth::static_keys_only().static_key(StaticKey::new("correct-horse-battery"));
-    /// let auth = builder
-    ///     .rate_limit("per-minute=100/1m,per-day=5000/1d".parse()?)
-    ///     .cost(|request| match request.uri().path() {
-    ///         "/exports" => 50,
-    ///         "/status" => 0,
-    ///         _ => 1,
-    ///     })
-    ///     .build()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn cost(mut self, cost: impl Fn(&RequestHead<'_>) -> u32 + Send + Sync + 'static) -> Self {
-        self.cost = Some(Box::new(cost));
-        self
-    }
-
-    /// How many streams may be open at the same time, in this process: response bodies of unknown length or over 64 KiB, uploads, and whatever waits
-    /// for [`Principal::revoked`](crate::principal::Principal::revoked); 100,000 if not set, at some 2 KiB each. More are answered 503.
-    ///
-    /// A single key has a sixteenth of them at most, or 16 where that is more, so that it cannot take the room of all others.
-    ///
-    /// Streams of static keys and of sessions do not count: they are not ended from here.
-    pub fn max_streams(mut self, streams: usize) -> Self {
-        self.max_streams = streams;
-        self
-    }
-
     /// What holds for keys that callers make for themselves.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -344,6 +279,27 @@ impl Builder {
     /// of a store have a check in them, and need none.
     pub fn key_shape(mut self, fits: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
         self.shape = Some(Box::new(fits));
+        self
+    }
+
+    /// Adds addresses and CIDR blocks of proxies, such as `10.0.0.0/8`: peers whose forwarding headers count. None if not set, and the headers of
+    /// nobody are looked at. What is no block is a complaint of [`Builder::build`].
+    ///
+    /// Of a request from such a peer `X-Forwarded-For` and `Forwarded` (RFC 7239) are read from the right: the first address that is not one of
+    /// these is the client, and the leftmost where all of them are. That is then the [`ClientAddress`](crate::middleware::ClientAddress) for
+    /// whatever is inside of the layer.
+    ///
+    /// What a client has written itself is to the left of that, and is not believed. Where on the way to it something is no address, such as
+    /// `unknown`, or where there are both headers and they lead to different clients, the address is not known: a key that is bound to addresses
+    /// is refused, and failures are counted for the last proxy that can be told.
+    ///
+    /// Name proxies only that add the address of their own peer to each request, and whom nobody else can reach the service in place of.
+    pub fn trusted_proxies<I>(mut self, blocks: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        let blocks = blocks.into_iter().map(|block| block.as_ref().to_owned());
+        self.trusted_proxies.extend(blocks);
         self
     }
 

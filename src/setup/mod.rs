@@ -22,6 +22,8 @@ mod preset;
 
 mod builder;
 
+mod limits;
+
 mod wiring;
 
 mod closing;

@@ -11,14 +11,14 @@ use crate::{
         Authenticator, Breaker, Cache, Confirming, Foreign, GRACE, Limits, Listening, Load, Lookup, MakeFeed,
         RefusalKind, Sessions, Stale, StaticKeys, StoreResolver, Streams, Usage,
     },
-    budget::Budget,
+    budget::{ADDRESSES, Budget, Budgets},
     credential::Reader,
     event::{DynChannel, FanOut, Invalidate},
     key::KeyFormat,
-    limit::{Limiter, Rules},
+    limit::{Failures, Limiter, Rules},
     manage::{Changes, Everywhere, Herald, Keys},
     metric::Decisions,
-    middleware::Gate,
+    middleware::{Gate, Proxies},
     principal::PrincipalKind,
     store::{DynStore, ImportedKeys},
 };
@@ -80,8 +80,9 @@ impl Builder {
         let reader = taken(reader, &mut complaints);
         let static_keys = taken(static_keys, &mut complaints);
         let format = taken(format.map_err(|error| [error]), &mut complaints);
-        let (Some(reader), Some(static_keys), Some(format), true) =
-            (reader, static_keys, format, complaints.is_empty())
+        let proxies = taken(Proxies::new(&self.trusted_proxies), &mut complaints);
+        let (Some(reader), Some(static_keys), Some(format), Some(proxies), true) =
+            (reader, static_keys, format, proxies, complaints.is_empty())
         else {
             return Err(BuildError(complaints));
         };
@@ -105,6 +106,9 @@ impl Builder {
         };
         let limiter = Limiter::new(rules, self.clock.clone());
         let cost = self.cost;
+        let failures = self
+            .failure_limit
+            .map(|limit| Failures::new(limit, self.clock.clone()));
         let gate = move |lookup| Gate {
             vary: reader.vary(),
             reader,
@@ -115,6 +119,8 @@ impl Builder {
             },
             limiter,
             cost,
+            failures,
+            proxies,
             realm,
             preflights,
         };
@@ -173,7 +179,13 @@ impl Builder {
                     self.clock.clone(),
                 );
                 let budget = Budget::per_second(self.imported_lookups);
-                let foreign = Arc::new(Foreign { imported, budget });
+                let each = self.imported_lookups_per_address;
+                let each = Budgets::per_second_and_at_once(each, each, ADDRESSES);
+                let foreign = Arc::new(Foreign {
+                    imported,
+                    budget,
+                    each,
+                });
                 let usage = (!every.is_zero()).then(|| Usage::new(store.clone(), every, most));
                 (
                     Arc::new(StoreResolver { store }),

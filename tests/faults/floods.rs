@@ -1,7 +1,7 @@
 //! P-10: a flood of random keys costs no query, and of texts that may be another system's keys only so many a second.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,10 +17,23 @@ use crate::{
     wire::{Wire, whoami},
 };
 
-const ATTACKERS: usize = 8;
+const ATTACKERS: u8 = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many texts that may be imported keys are looked up in a second.
 const BUDGET: usize = 200;
+/// And how many of those of one address.
+const BUDGET_OF_ONE: usize = 20;
+
+/// What the attackers send, and what it may cost.
+struct Flood {
+    name: &'static str,
+    key: fn() -> String,
+    /// Where each of them is.
+    source: fn(u8) -> Ipv4Addr,
+    refusals: &'static [u16],
+    /// How many look-ups a second it makes, and at once; `None` for none.
+    most: Option<usize>,
+}
 
 /// What looks like a key of ours, but for the check.
 fn random_key() -> String {
@@ -33,12 +46,14 @@ fn random_key() -> String {
 }
 
 /// Sends so many keys that nobody has, as fast as they are refused: how many were let in, or answered by something that is no refusal.
-async fn flood(address: SocketAddr, count: usize, key: fn() -> String, refusals: &'static [u16]) -> usize {
+async fn flood(address: SocketAddr, count: usize, flood: &Flood) -> usize {
+    let (key, refusals) = (flood.key, flood.refusals);
     let (left, wrong) = (Arc::new(AtomicUsize::new(count)), Arc::new(AtomicUsize::new(0)));
-    let attackers = (0..ATTACKERS).map(|_| {
+    let attackers = (1..=ATTACKERS).map(|attacker| {
         let (left, wrong) = (left.clone(), wrong.clone());
+        let source = (flood.source)(attacker);
         tokio::spawn(async move {
-            let mut wire = Wire::to(address);
+            let mut wire = Wire::to(address).at(source.into());
             let take = |left: usize| left.checked_sub(1);
             while left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
@@ -56,13 +71,7 @@ async fn flood(address: SocketAddr, count: usize, key: fn() -> String, refusals:
 }
 
 /// A flood beside traffic with good keys, some of which nobody has asked with before.
-async fn program(
-    cluster: &Cluster,
-    name: &str,
-    key: fn() -> String,
-    refusals: &'static [u16],
-    most: Option<usize>,
-) {
+async fn program(cluster: &Cluster, attack: Flood) {
     let count = scale(10_000, 50_000);
     let postgres = cluster.postgres();
     let hot = cluster.manager(1).mint().await;
@@ -75,7 +84,7 @@ async fn program(
     assert!(shift.all_hear(200, &[1], PATIENCE).await, "the key works");
     let before = postgres.look_ups("n1").await;
     let begun = Instant::now();
-    let flood = flood(cluster.address(1), count, key, refusals);
+    let flood = flood(cluster.address(1), count, &attack);
     let newcomers = async {
         let mut wire = Wire::to(cluster.address(1));
         let mut refused = 0;
@@ -97,16 +106,18 @@ async fn program(
         Times::of(probes.iter().map(|probe| probe.end - probe.start).collect())
     };
     let unfit = busy.iter().filter(|probe| probe.status != 200).count();
-    Figures::of(&format!("P-10 {name}"), cluster.place())
+    let cost = looked_up.saturating_sub(own);
+    Figures::of(&format!("P-10 {}", attack.name), cluster.place())
         .say("n", count)
         .say("seconds", format!("{:.1}", took.as_secs_f64()))
         .at_most(
             "look-ups",
-            looked_up.saturating_sub(own),
-            most.map_or(0, |most| most * (seconds + 1)),
+            cost,
+            attack.most.map_or(0, |most| most * (seconds + 1)),
         )
-        // Else what counts them counts nothing.
+        // Else what counts them counts nothing, and the budget is another's.
         .at_least("counted", looked_up, fresh.len())
+        .at_least("look-ups-made", cost, attack.most.unwrap_or(0))
         .at_most("not-refused", wrong, 0)
         .at_most("hot-refused", unfit, 0)
         .at_most("new-refused", refused, 0)
@@ -121,12 +132,18 @@ fn a_flood_of_random_keys_costs_no_query() {
         let Some(cluster) = Plan::nodes(1).on_postgres().await else {
             return;
         };
-        program(&cluster, "random", random_key, &[401], None).await;
+        let attack = Flood {
+            name: "random",
+            key: random_key,
+            source: |_| Ipv4Addr::LOCALHOST,
+            refusals: &[401],
+            most: None,
+        };
+        program(&cluster, attack).await;
     });
 }
 
-#[test]
-fn a_flood_of_texts_that_may_be_imported_keys_costs_so_many_queries_a_second() {
+fn flood_of_foreign_keys(name: &'static str, source: fn(u8) -> Ipv4Addr, most: usize) {
     alone(async {
         let Some(cluster) = Plan::nodes(1).on_postgres().await else {
             return;
@@ -139,7 +156,24 @@ fn a_flood_of_texts_that_may_be_imported_keys_costs_so_many_queries_a_second() {
             )
             .await;
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        let foreign = || format!("old-{:016x}", getrandom::u64().expect("random bits"));
-        program(&cluster, "imported", foreign, &[401, 503], Some(BUDGET)).await;
+        let attack = Flood {
+            name,
+            key: || format!("old-{:016x}", getrandom::u64().expect("random bits")),
+            source,
+            refusals: &[401, 503],
+            most: Some(most),
+        };
+        program(&cluster, attack).await;
     });
+}
+
+#[test]
+fn a_flood_of_texts_that_may_be_imported_keys_costs_so_many_queries_a_second() {
+    // What each address may cost is more in sum than all may together.
+    flood_of_foreign_keys("imported", |attacker| Ipv4Addr::new(127, 0, 1, attacker), BUDGET);
+}
+
+#[test]
+fn and_fewer_where_all_of_them_come_from_one_address() {
+    flood_of_foreign_keys("imported, one address", |_| Ipv4Addr::LOCALHOST, BUDGET_OF_ONE);
 }

@@ -2,14 +2,14 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -47,6 +47,7 @@ struct Parts {
 #[derive(Debug)]
 pub(crate) struct Wire {
     address: SocketAddr,
+    source: Option<IpAddr>,
     stream: Option<TcpStream>,
     bytes: Vec<u8>,
     patience: Duration,
@@ -56,10 +57,17 @@ impl Wire {
     pub(crate) fn to(address: SocketAddr) -> Self {
         Self {
             address,
+            source: None,
             stream: None,
             bytes: Vec::with_capacity(4096),
             patience: HANGS,
         }
+    }
+
+    /// As whom it comes: any address of the loopback network is this machine's.
+    pub(crate) fn at(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// How long an answer may take.
@@ -71,7 +79,14 @@ impl Wire {
     /// Connects, unless it is connected.
     pub(crate) async fn connect(&mut self) -> io::Result<&mut TcpStream> {
         if self.stream.is_none() {
-            let stream = TcpStream::connect(self.address).await?;
+            let stream = match self.source {
+                None => TcpStream::connect(self.address).await?,
+                Some(source) => {
+                    let socket = TcpSocket::new_v4()?;
+                    socket.bind(SocketAddr::new(source, 0))?;
+                    socket.connect(self.address).await?
+                }
+            };
             stream.set_nodelay(true)?;
             self.stream = Some(stream);
         }

@@ -14,6 +14,10 @@ mod directory;
 
 mod extensions;
 
+mod forwarding;
+
+mod guessing;
+
 mod extractors;
 
 mod fallback;

@@ -31,6 +31,10 @@ mod options;
 
 mod limits;
 
+mod proxies;
+
+mod guessing;
+
 mod stopping;
 
 mod secrecy;

@@ -170,6 +170,8 @@ fn an_unknown_option_is_refused() {
         &["--api-key"],
         &["--api-key-file"],
         &["positional"],
+        &["--trust-proxy"],
+        &["--failure-limit"],
     ] {
         let message = refused(&Setup::new().arguments(arguments), 2);
         assert!(message.contains("--help"), "{message}");
@@ -184,9 +186,40 @@ fn an_unknown_option_is_refused() {
         "--api-key-file",
         "--max-keys-per-owner",
         "--rate-limit",
+        "--failure-limit",
+        "--trust-proxy",
         "API_KEY_EXTERNAL",
     ] {
         assert!(help.contains(option), "{help}");
+    }
+}
+
+#[test]
+fn a_proxy_or_a_limit_that_cannot_be_meant_is_refused_before_anything_is_made() {
+    for (option, values) in [
+        (
+            "--trust-proxy",
+            &[
+                "",
+                "localhost",
+                "10.0.0.0/33",
+                "10.0.0.1/8",
+                "10.0.0.0/8,::1",
+                "*",
+            ][..],
+        ),
+        ("--failure-limit", &["", "10", "0/1m", "10/1w", "-1/1m"]),
+    ] {
+        for value in values {
+            let argument = format!("{option}={value}");
+            let setup = Setup::with_external_key().arguments(&[&argument]);
+            let message = refused(&setup, 2);
+            assert!(
+                message.contains(option) && message.contains("must be"),
+                "{message}"
+            );
+            assert!(!setup.path("demo.db").exists());
+        }
     }
 }
 

@@ -90,7 +90,8 @@ impl Lookup {
         if let Some((principal, _)) = self.cache.hit(digest) {
             return Ok(principal);
         }
-        match self.look_up(digest, None) {
+        let verdict = self.look_up(digest, &|_| Ok(()));
+        match verdict {
             Verdict::Known(principal) => Ok(principal),
             Verdict::Refused(refusal) => Err(refusal),
             Verdict::Pending(verdict) => verdict.await,

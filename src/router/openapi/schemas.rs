@@ -56,7 +56,10 @@ const PROBLEMS: [(u16, &str); 9] = [
     (409, "The key is not in a state for this, or there are too many."),
     (413, "The body is too large."),
     (415, "The body is not JSON."),
-    (429, "The key has been used too often; see `Retry-After`."),
+    (
+        429,
+        "The key has been used too often, or too many that are not good have come from this address; see `Retry-After`.",
+    ),
     (503, "The keys cannot be reached; try again."),
 ];
 

@@ -8,6 +8,7 @@ use crate::{
         Authenticator, Breaker, Cache, Confirming, Limits, Load, Lookup, Owners, RefusalKind, Stale,
         StaticKeys, StoreResolver, Streams, Verdict,
     },
+    budget::Household,
     clock::{Clock, ManualClock},
     event::Settled,
     key::{KeyDigest, KeyFormat, KeyId, KeyRecord, Secret},
@@ -163,7 +164,9 @@ impl Node {
 
     /// A request, which begins now and not when its answer is waited for.
     pub(super) fn ask(&self, key: &Key) -> impl Future<Output = Answer> + Send + use<> {
-        let verdict = self.authenticator.authenticate(key.text.expose().as_bytes());
+        let verdict = self
+            .authenticator
+            .authenticate(key.text.expose().as_bytes(), &|| Household::Unknown);
         async {
             match verdict {
                 Verdict::Known(_) => Ok(()),
