@@ -109,7 +109,7 @@ impl KeyStore for Counting {
         self.store.get(id).await
     }
 
-    passed_on!(store: transact, list, events, log_after, log_head, expired_before, is_empty, has_imported, ping, check_key);
+    passed_on!(store: transact, list, events, log_after, log_head, expired_before, is_empty, has_imported, ping, spend, give_back, credits, check_key);
 }
 
 /// Stands still, so that whatever is remembered for a second is remembered for the whole of a test.

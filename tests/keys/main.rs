@@ -18,6 +18,8 @@ mod bodies;
 
 mod limits;
 
+mod credits;
+
 mod owners;
 
 mod changing;
