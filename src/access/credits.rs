@@ -7,6 +7,12 @@ use super::rate::{period, seconds, whole};
 ///
 /// The uses are 1 to 4,294,967,295. The units of a period are `s`, `m`, `h` and `d`; it is one second to 366 days. Periods count from when the
 /// account was made, whenever it is used. What is left over at the end of one is not added to the next.
+///
+/// Each request of such a key is paid for before it is let in, with as many uses as it [counts for](crate::Builder::cost), all of them or none, by one
+/// statement in the store: so of 64 requests at once by any number of processes as many come through as there are uses. Whoever has too few left is
+/// answered 429, with `Retry-After` if there will be more; while the store cannot say, 503. What a limit, a list of addresses, or a scope or resource
+/// that is missing refuses costs nothing: what was paid for it is put back after the answer. A request whose client hangs up while it is paid for,
+/// or whose payment takes longer than a look-up may, may have been paid for all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credits {
     uses: NonZeroU32,

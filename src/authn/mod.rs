@@ -80,7 +80,6 @@ pub(crate) use foreign::Foreign;
 pub(crate) use listening::{Listening, MakeFeed};
 pub(crate) use owners::Owners;
 pub(crate) use pending::Pending;
-#[expect(unused_imports, reason = "the gate does not take payment yet")]
 pub(crate) use purse::Purse;
 pub(crate) use resolver::{Load, OwnResolver, StoreResolver};
 pub(crate) use stale::Stale;

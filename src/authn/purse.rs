@@ -6,6 +6,7 @@ use super::refusal::Unavailable;
 use crate::{
     principal::Principal,
     store::{DynStore, Spent, StoreError},
+    trace,
 };
 
 /// What uses of keys are paid from: the accounts in the store. Nothing of what is left is kept here, so that all processes count as one.
@@ -16,7 +17,6 @@ pub(crate) struct Purse {
     timeout: Duration,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the gate does not take payment yet"))]
 impl Purse {
     /// `timeout` is that of a look-up.
     pub(crate) fn new(store: Arc<dyn DynStore>, timeout: Duration) -> Self {
@@ -47,6 +47,18 @@ impl Purse {
         };
         self.ask(move |store| async move { store.give_back(account, cost).await })
             .await
+    }
+
+    /// The same, with nobody waiting for it. Uses that cannot be put back are lost, and the log says so.
+    pub(crate) fn give_back_later(&self, caller: &Principal, cost: u32) {
+        let (purse, caller) = (self.clone(), caller.clone());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(failure) = purse.give_back(&caller, cost).await {
+                    trace::credits_lost(failure.cause(), cost);
+                }
+            });
+        }
     }
 
     /// In a task of its own: a caller who hangs up in the middle of it costs the store no connection, and nothing that was not asked for is

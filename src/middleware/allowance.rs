@@ -1,4 +1,4 @@
-//! What a caller is told of its rate limits (draft-ietf-httpapi-ratelimit-headers-10).
+//! What a caller is told of its limits (draft-ietf-httpapi-ratelimit-headers-10).
 
 use std::{fmt::Write, time::Duration};
 
@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     access::{Allowance, RateLimit},
     limit::Line,
+    store::Balance,
 };
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -19,9 +20,11 @@ const ROOM: usize = 256;
 pub(super) struct Told<'a> {
     prefix: &'static str,
     name: &'a str,
-    limit: RateLimit,
+    quota: u32,
+    /// `None` for what is used up once and for all.
+    window: Option<Duration>,
     remaining: u32,
-    reset: Duration,
+    reset: Option<Duration>,
 }
 
 impl<'a> Told<'a> {
@@ -29,9 +32,9 @@ impl<'a> Told<'a> {
         Self {
             prefix: "",
             name: &one.name,
-            limit: one.limit,
             remaining: one.remaining,
-            reset: one.reset,
+            reset: Some(one.reset),
+            ..Self::limited(one.limit)
         }
     }
 
@@ -40,9 +43,32 @@ impl<'a> Told<'a> {
         Self {
             prefix,
             name,
-            limit: line.limit,
             remaining: line.left.remaining,
-            reset: line.left.reset,
+            reset: Some(line.left.reset),
+            ..Self::limited(line.limit)
+        }
+    }
+
+    pub(super) fn of_credits(left: &Balance) -> Self {
+        let limit = left.account.limit;
+        Self {
+            prefix: "",
+            name: "credits",
+            quota: limit.uses(),
+            window: limit.period(),
+            remaining: left.left,
+            reset: left.refill_in,
+        }
+    }
+
+    fn limited(limit: RateLimit) -> Self {
+        Self {
+            prefix: "",
+            name: "",
+            quota: limit.requests(),
+            window: Some(limit.period()),
+            remaining: 0,
+            reset: None,
         }
     }
 }
@@ -53,15 +79,15 @@ pub(super) fn tell<'a>(headers: &mut HeaderMap, told: impl Iterator<Item = Told<
     let (mut policy, mut limit) = (String::with_capacity(ROOM), String::with_capacity(ROOM));
     for (place, one) in told.enumerate() {
         let (comma, Told { prefix, name, .. }) = (if place == 0 { "" } else { ", " }, &one);
-        let (quota, window) = (one.limit.requests(), one.limit.period().as_secs());
         // Writing to a string cannot fail.
-        let _ = write!(policy, r#"{comma}"{prefix}{name}";q={quota};w={window}"#);
-        let _ = write!(
-            limit,
-            r#"{comma}"{prefix}{name}";r={};t={}"#,
-            one.remaining,
-            seconds(one.reset)
-        );
+        let _ = write!(policy, r#"{comma}"{prefix}{name}";q={}"#, one.quota);
+        let _ = write!(limit, r#"{comma}"{prefix}{name}";r={}"#, one.remaining);
+        if let Some(window) = one.window {
+            let _ = write!(policy, ";w={}", window.as_secs());
+        }
+        if let Some(reset) = one.reset {
+            let _ = write!(limit, ";t={}", seconds(reset));
+        }
     }
     for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)] {
         // Digits and letters: it always is one.

@@ -20,6 +20,8 @@ mod limits;
 
 mod credits;
 
+mod paying;
+
 mod owners;
 
 mod changing;
