@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     authn::{Authenticator, Refusal, RefusalKind, Unavailable, Verdict},
+    budget::Household,
     credential::{Presented, Reader},
     limit::{Charge, Demand, Failures, Limiter, Taken},
     principal::{Anonymous, Principal, PrincipalKind, Realm},
@@ -39,7 +40,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Finds out which client a proxy speaks for, for all that looks at the request from here on.
-    pub(super) fn locate<B>(&self, request: &mut Request<B>) {
+    pub(crate) fn locate<B>(&self, request: &mut Request<B>) {
         let Some(proxies) = &self.proxies else {
             return;
         };
@@ -50,13 +51,15 @@ impl Gate {
 
     /// What the caller is told in place of being let in: of too many failures from the same address no more than that.
     pub(super) fn judged<B>(&self, request: &Request<B>, refusal: Refusal) -> Refusal {
+        self.judged_of(|| household(request.extensions()), refusal)
+    }
+
+    pub(crate) fn judged_of(&self, from: impl FnOnce() -> Household, refusal: Refusal) -> Refusal {
         match &self.failures {
-            Some(failures) if refusal.kind().is_failure() => {
-                match failures.count(household(request.extensions())) {
-                    Ok(()) => refusal,
-                    Err(wait) => Refusal::too_many_failures(refusal.kind(), wait),
-                }
-            }
+            Some(failures) if refusal.kind().is_failure() => match failures.count(from()) {
+                Ok(()) => refusal,
+                Err(wait) => Refusal::too_many_failures(refusal.kind(), wait),
+            },
             _ => refusal,
         }
     }

@@ -35,6 +35,12 @@ mod proxies;
 
 mod guessing;
 
+mod introspect;
+
+mod revoke;
+
+mod verify;
+
 mod stopping;
 
 mod secrecy;
