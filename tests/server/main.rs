@@ -41,6 +41,8 @@ mod revoke;
 
 mod verify;
 
+mod nginx;
+
 mod stopping;
 
 mod secrecy;
