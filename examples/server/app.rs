@@ -58,6 +58,8 @@ pub(crate) fn app(auth: ApiKeyAuth, keys: Keys, issues: Issues, topics: Topics, 
         .route("/topics/{topic}/events", get(topics::events))
         .route("/topics/{topic}/ws", get(topics::socket))
         .with_state(topics);
+    // Questions about keys that are not the caller's own credential.
+    let services = auth.services().scopes(SCOPES.iter().cloned());
     let guarded = Router::new()
         .route("/whoami", get(whoami))
         .route("/issues", list_issues.post(issues::create))
@@ -70,13 +72,17 @@ pub(crate) fn app(auth: ApiKeyAuth, keys: Keys, issues: Issues, topics: Topics, 
             "/keys",
             auth.keys_router().scopes(SCOPES.iter().cloned()).into_router(),
         )
+        .route("/introspect", services.introspection())
+        .merge(services.forward_auth("/verify"))
         .method_not_allowed_fallback(other_method)
         .fallback(not_found)
         .layer(auth.clone());
     let open_to_all = Router::new()
         .route("/greeting", get(greeting))
         .method_not_allowed_fallback(other_method)
-        .layer(auth.optional());
+        .layer(auth.optional())
+        // Holding a key is enough to end it.
+        .route("/revoke", services.revocation());
     Router::new()
         .nest("/api/v1", guarded.merge(open_to_all))
         .route("/healthz", get(healthz))

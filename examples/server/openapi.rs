@@ -49,7 +49,12 @@ fn schemes() -> SecuritySchemes {
 }
 
 fn document() -> Document {
-    Api::openapi().merge_from(router::openapi("/api/v1/keys", &schemes()))
+    let schemes = schemes();
+    Api::openapi()
+        .merge_from(router::openapi("/api/v1/keys", &schemes))
+        .merge_from(router::introspection_openapi("/api/v1/introspect", &schemes))
+        .merge_from(router::revocation_openapi("/api/v1/revoke", &schemes))
+        .merge_from(router::forward_auth_openapi("/api/v1/verify", &schemes))
 }
 
 /// What is true of every route that asks who is calling: it takes any of the schemes, and refuses in the same words.

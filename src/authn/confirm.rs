@@ -12,6 +12,7 @@ use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 use super::{
     Lookup,
     cache::{Found, Lead},
+    purpose::Purpose,
     refusal::{Refusal, Unavailable},
     resolver::Resolved,
 };
@@ -88,7 +89,7 @@ impl Lookup {
                 let mut single = Some(JoinSet::new());
                 for (_, lead) in departed {
                     if let Some(lead) = lead.unless_awaited() {
-                        let flight = self.clone().fly(lead.digest(), lead);
+                        let flight = self.clone().fly(lead.digest(), lead, Purpose::Question);
                         spawn_some(&mut single, flight).await;
                     }
                 }
@@ -113,7 +114,7 @@ impl Lookup {
         let mut owners = self.owners.as_ref().map(|_| JoinSet::new());
         for (sent, lead) in departed {
             match found.remove(&lead.digest()) {
-                None => drop(lead.land(sent, Found::Unknown)),
+                None => lead.land(sent, Found::Unknown),
                 Some(resolved) if owners.is_none() => self.confirmed(sent, lead, resolved),
                 // Each by itself: one owner that cannot be found must not stop all others either.
                 Some(resolved) => {
@@ -136,18 +137,10 @@ impl Lookup {
         finish(owners).await;
     }
 
+    /// Confirmed is not used; those who came meanwhile say so themselves.
     fn confirmed(self: &Arc<Self>, sent: Duration, lead: Lead<Principal>, resolved: Resolved) {
         let found = self.judge(lead.digest(), resolved, sent);
-        let principal = match &found {
-            Found::Good(principal, _) => Some(principal.clone()),
-            _ => None,
-        };
-        // Confirmed is not used, but for those who came meanwhile.
-        if lead.land(sent, found)
-            && let Some(principal) = principal
-        {
-            self.used(&principal, self.clock.elapsed());
-        }
+        lead.land(sent, found);
     }
 
     fn unconfirmed(&self, sent: Duration, lead: Lead<Principal>, failure: Unavailable) {

@@ -5,6 +5,7 @@ use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 use super::{
     Lookup, TellOfPanic, Verdict,
     cache::Outcome,
+    purpose::Purpose,
     refusal::{Refusal, Unavailable},
 };
 use crate::{
@@ -46,6 +47,7 @@ impl Lookup {
         self: &Arc<Self>,
         digest: &KeyDigest,
         malformed: Malformed,
+        purpose: Purpose,
         from: &dyn Fn() -> Household,
     ) -> Verdict {
         let Some(foreign) = self.foreign.as_ref().filter(|_| malformed.is_foreign()) else {
@@ -53,9 +55,9 @@ impl Lookup {
         };
         match foreign.imported.remembered() {
             Some(false) => Verdict::Refused(Refusal::malformed(malformed)),
-            Some(true) => self.look_up(digest, &|now| foreign.room(from(), now)),
+            Some(true) => self.look_up(digest, purpose, &|now| foreign.room(from(), now)),
             None if self.cache.refusal(digest).is_some() => Verdict::Refused(Refusal::malformed(malformed)),
-            None => self.enquire(foreign.clone(), *digest, malformed, from()),
+            None => self.enquire(foreign.clone(), *digest, malformed, purpose, from()),
         }
     }
 
@@ -66,6 +68,7 @@ impl Lookup {
         foreign: Arc<Foreign>,
         digest: KeyDigest,
         malformed: Malformed,
+        purpose: Purpose,
         from: Household,
     ) -> Verdict {
         let Ok(runtime) = Handle::try_current() else {
@@ -75,7 +78,7 @@ impl Lookup {
         let lookup = self.clone();
         runtime.spawn(async move {
             let _told = TellOfPanic;
-            let outcome = lookup.enquired(&foreign, &digest, malformed, from).await;
+            let outcome = lookup.enquired(&foreign, &digest, malformed, purpose, from).await;
             // Whoever asked may have hung up.
             let _ = wake.send(outcome);
         });
@@ -87,12 +90,13 @@ impl Lookup {
         foreign: &Foreign,
         digest: &KeyDigest,
         malformed: Malformed,
+        purpose: Purpose,
         from: Household,
     ) -> Outcome<Principal> {
         let failure = match timeout(self.timeout, foreign.imported.ask()).await {
             Ok(Ok(false)) => return Err(Refusal::malformed(malformed)),
             Ok(Ok(true)) => {
-                let verdict = self.look_up(digest, &|now| foreign.room(from, now));
+                let verdict = self.look_up(digest, purpose, &|now| foreign.room(from, now));
                 return match verdict {
                     Verdict::Known(principal) => Ok(principal),
                     Verdict::Refused(refusal) => Err(refusal),

@@ -30,11 +30,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use http::request::Parts;
-use tokio::{
-    runtime::Handle,
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::{runtime::Handle, time::timeout};
 
 mod refusal;
 
@@ -64,6 +60,11 @@ mod pending;
 
 mod purse;
 
+mod purpose;
+
+#[cfg(feature = "management")]
+mod inspect;
+
 mod streams;
 
 pub use fallback::Fallback;
@@ -77,6 +78,8 @@ pub(crate) use cache::{Cache, Limits};
 pub(crate) use confirm::Confirming;
 pub(crate) use fallback::{Claimed, DynFallback, Question, Sessions};
 pub(crate) use foreign::Foreign;
+#[cfg(feature = "management")]
+pub(crate) use inspect::Inspected;
 pub(crate) use listening::{Listening, MakeFeed};
 pub(crate) use owners::Owners;
 pub(crate) use pending::Pending;
@@ -88,7 +91,8 @@ pub(crate) use streams::Streams;
 pub(crate) use usage::Usage;
 
 use self::{
-    cache::{Begin, Found, Lead, Outcome},
+    cache::{Begin, Found, Lead},
+    purpose::Purpose,
     resolver::Resolved,
 };
 use crate::{
@@ -153,6 +157,10 @@ impl Authenticator {
     /// Everything up to a cached verdict happens here, without a query, a lock that is held, or memory of its own. Where it comes from is asked only
     /// where that counts.
     pub(crate) fn authenticate(&self, presented: &[u8], from: &dyn Fn() -> Household) -> Verdict {
+        self.decide(presented, Purpose::Use, from)
+    }
+
+    fn decide(&self, presented: &[u8], purpose: Purpose, from: &dyn Fn() -> Household) -> Verdict {
         if presented.len() > MAX_PRESENTED_LEN || presented.is_empty() || !is_visible(presented) {
             return refused("not 1 to 512 visible ASCII characters");
         }
@@ -161,7 +169,7 @@ impl Authenticator {
             return Verdict::Known(principal.clone());
         }
         match &self.lookup {
-            Some(lookup) => lookup.authenticate(presented, &digest, from),
+            Some(lookup) => lookup.authenticate(presented, &digest, purpose, from),
             None => refused("no static key"),
         }
     }
@@ -225,19 +233,20 @@ impl Lookup {
         self: &Arc<Self>,
         presented: &[u8],
         digest: &KeyDigest,
+        purpose: Purpose,
         from: &dyn Fn() -> Household,
     ) -> Verdict {
         let peppered = self.pepper.as_ref().map(|pepper| pepper.apply(digest));
         let digest = peppered.as_ref().unwrap_or(digest);
         if let Some((principal, now)) = self.cache.hit(digest) {
-            self.used(&principal, now);
+            self.used(purpose, &principal, now);
             return Verdict::Known(principal);
         }
         match self.format.as_ref().map(|format| format.check(presented)) {
-            Some(Err(malformed)) => self.authenticate_foreign(digest, malformed, from),
-            Some(Ok(())) => self.look_up(digest, &|_| Ok(())),
+            Some(Err(malformed)) => self.authenticate_foreign(digest, malformed, purpose, from),
+            Some(Ok(())) => self.look_up(digest, purpose, &|_| Ok(())),
             None if self.shape.as_ref().is_some_and(|fits| !fits(presented)) => refused("another shape"),
-            None => self.look_up(digest, &|_| Ok(())),
+            None => self.look_up(digest, purpose, &|_| Ok(())),
         }
     }
 
@@ -245,6 +254,7 @@ impl Lookup {
     fn look_up(
         self: &Arc<Self>,
         digest: &KeyDigest,
+        purpose: Purpose,
         room: &dyn Fn(Duration) -> Result<(), &'static str>,
     ) -> Verdict {
         if let Some(refusal) = self.cache.refusal(digest) {
@@ -256,11 +266,11 @@ impl Lookup {
         };
         let answer = match self.cache.begin(digest) {
             Begin::Decided(Ok(principal)) => {
-                self.used(&principal, self.clock.elapsed());
+                self.used(purpose, &principal, self.clock.elapsed());
                 return Verdict::Known(principal);
             }
             Begin::Decided(Err(refusal)) => return Verdict::Refused(refusal),
-            Begin::Join(answer) => answer,
+            Begin::Join(answer) => return Verdict::Pending(self.joined(answer, purpose)),
             Begin::Lead(lead, answer) => {
                 self.listen();
                 let now = self.clock.elapsed();
@@ -277,27 +287,20 @@ impl Lookup {
                         Unavailable::new("the store has failed too often, and is left alone for a moment");
                     let found = self.without_store(digest, Refusal::unavailable(down));
                     if let Found::Stale(principal) = &found {
-                        self.used(principal, now);
+                        self.used(purpose, principal, now);
                     }
                     lead.land(now, found);
                     return Verdict::Pending(self.pending(answer));
                 }
-                runtime.spawn(self.clone().fly(*digest, lead));
+                runtime.spawn(self.clone().fly(*digest, lead, purpose));
                 answer
             }
         };
         Verdict::Pending(self.pending(answer))
     }
 
-    fn pending(&self, answer: oneshot::Receiver<Outcome<Principal>>) -> Pending {
-        Pending::LookUp {
-            answer,
-            give_up: sleep(self.timeout.saturating_add(GRACE)),
-        }
-    }
-
     /// One look-up, in a task of its own: whoever asked first may hang up without harm to the others.
-    async fn fly(self: Arc<Self>, digest: KeyDigest, lead: Lead<Principal>) {
+    async fn fly(self: Arc<Self>, digest: KeyDigest, lead: Lead<Principal>, purpose: Purpose) {
         let _told = TellOfPanic;
         let sent = lead.depart();
         let found = match timeout(self.timeout, self.find(digest)).await {
@@ -313,7 +316,7 @@ impl Lookup {
             }
         };
         if let Found::Good(principal, _) | Found::Stale(principal) = &found {
-            self.used(principal, self.clock.elapsed());
+            self.used(purpose, principal, self.clock.elapsed());
         }
         lead.land(sent, found);
     }

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Lookup, refusal::Unavailable};
+use super::{Lookup, purpose::Purpose, refusal::Unavailable};
 use crate::{
     key::{KeyId, LastUsed, date_of},
     metric,
@@ -103,9 +103,9 @@ impl Usage {
 }
 
 impl Lookup {
-    /// A key was presented and is good: it counts as used, whatever becomes of the request.
-    pub(super) fn used(&self, principal: &Principal, now: Duration) {
-        if let (Some(usage), Some(used)) = (&self.usage, principal.used()) {
+    /// A key was presented and is good: it counts as used, whatever becomes of the request. One that somebody asks about does not.
+    pub(super) fn used(&self, purpose: Purpose, principal: &Principal, now: Duration) {
+        if let (Purpose::Use, Some(usage), Some(used)) = (purpose, &self.usage, principal.used()) {
             usage.mark(used, now);
         }
     }

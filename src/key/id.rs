@@ -1,4 +1,9 @@
-use std::{error::Error, fmt, str::FromStr};
+use std::{
+    error::Error,
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use uuid::Uuid;
 
@@ -17,6 +22,13 @@ impl KeyId {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// When it was made, to the millisecond, by the clock of the process that made it; `None` where it is not of version 7.
+    #[must_use]
+    pub fn made_at(&self) -> Option<SystemTime> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
     }
 
     /// The bytes.
@@ -68,6 +80,15 @@ impl Error for ParseKeyIdError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_knows_when_it_was_made() {
+        let id: KeyId = "018bcfe5-6800-7000-8000-000000000000".parse().expect("an id");
+        let made = Duration::from_millis(0x018b_cfe5_6800);
+        assert_eq!(id.made_at(), SystemTime::UNIX_EPOCH.checked_add(made));
+        let other: KeyId = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6".parse().expect("an id");
+        assert_eq!(other.made_at(), None);
+    }
 
     #[test]
     fn an_id_has_one_spelling() {

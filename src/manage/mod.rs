@@ -76,6 +76,9 @@ mod herald;
 
 mod caller;
 
+#[cfg(feature = "management")]
+mod presented;
+
 #[cfg(test)]
 mod tests;
 
@@ -91,6 +94,8 @@ pub(crate) use everywhere::Everywhere;
 pub(crate) use herald::Herald;
 #[cfg(feature = "management")]
 pub(crate) use label::check_name;
+#[cfg(feature = "management")]
+pub(crate) use presented::Presenter;
 
 use turns::Turns;
 #[cfg(feature = "management")]

@@ -84,6 +84,21 @@ impl Turns {
             Effect::Gives => (Lane::Gives(owner), 1),
             Effect::Takes => (Lane::Takes(owner, caller.principal.stored_key()), TAKING),
         };
+        self.within(lane, most, effect).await
+    }
+
+    /// Waits for the turn of somebody who holds a key, and ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Turns::of`].
+    #[cfg(feature = "management")]
+    pub(super) async fn of_holder(self: &Arc<Self>, owner: &str, id: KeyId) -> Result<Turn, ManageError> {
+        let lane = Lane::Takes(owner.to_owned(), Some(id));
+        self.within(lane, TAKING, Effect::Takes).await
+    }
+
+    async fn within(self: &Arc<Self>, lane: Lane, most: usize, effect: Effect) -> Result<Turn, ManageError> {
         // Before waiting, so that whoever gives up leaves nothing behind.
         let mut place = Place {
             turns: self.clone(),

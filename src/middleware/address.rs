@@ -35,7 +35,7 @@ pub(super) struct NotKnown {
 }
 
 /// Whose budget a request uses up, whether or not its client is known.
-pub(super) fn household(extensions: &Extensions) -> Household {
+pub(crate) fn household(extensions: &Extensions) -> Household {
     let behind = || extensions.get().map(|NotKnown { behind }| *behind);
     ClientAddress::of(extensions).or_else(behind).into()
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     authn::{Authenticator, Purse, Refusal, RefusalKind, Verdict},
+    budget::Household,
     credential::{Presented, Reader},
     limit::{Failures, Limiter},
     principal::{Anonymous, Principal, PrincipalKind, Realm},
@@ -40,7 +41,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Finds out which client a proxy speaks for, for all that looks at the request from here on.
-    pub(super) fn locate<B>(&self, request: &mut Request<B>) {
+    pub(crate) fn locate<B>(&self, request: &mut Request<B>) {
         let Some(proxies) = &self.proxies else {
             return;
         };
@@ -51,13 +52,15 @@ impl Gate {
 
     /// What the caller is told in place of being let in: of too many failures from the same address no more than that.
     pub(super) fn judged<B>(&self, request: &Request<B>, refusal: Refusal) -> Refusal {
+        self.judged_of(|| household(request.extensions()), refusal)
+    }
+
+    pub(crate) fn judged_of(&self, from: impl FnOnce() -> Household, refusal: Refusal) -> Refusal {
         match &self.failures {
-            Some(failures) if refusal.kind().is_failure() => {
-                match failures.count(household(request.extensions())) {
-                    Ok(()) => refusal,
-                    Err(wait) => Refusal::too_many_failures(refusal.kind(), wait),
-                }
-            }
+            Some(failures) if refusal.kind().is_failure() => match failures.count(from()) {
+                Ok(()) => refusal,
+                Err(wait) => Refusal::too_many_failures(refusal.kind(), wait),
+            },
             _ => refusal,
         }
     }

@@ -85,7 +85,11 @@ pub mod futures {
     };
 }
 
+#[cfg(feature = "management")]
+pub(crate) use address::household;
 pub(crate) use forwarded::Proxies;
 pub(crate) use gate::Gate;
+#[cfg(feature = "management")]
+pub(crate) use origin::may_ask;
 #[cfg(feature = "axum")]
 pub(crate) use parameters::Parameters;

@@ -10,13 +10,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a caller that is recognised by what a browser sends of itself may ask for this.
 pub(super) fn is_allowed<B>(request: &Request<B>) -> bool {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(request.method());
-    let headers = request.headers();
+    may_ask(request.method(), request.headers(), request.uri())
+}
+
+/// The same of a request that is only told of.
+pub(crate) fn may_ask(method: &Method, headers: &HeaderMap, uri: &Uri) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method);
     if !safe {
-        return comes_from_here(headers, request.uri());
+        return comes_from_here(headers, uri);
     }
     // A handshake that any page may make, and no rule of the browser keeps from reading: but a program sends neither field.
-    !headers.contains_key(UPGRADE) || same_origin(headers, request.uri()).unwrap_or(true)
+    !headers.contains_key(UPGRADE) || same_origin(headers, uri).unwrap_or(true)
 }
 
 /// Whether a request comes from a page of the same origin, as its browser says in `Sec-Fetch-Site`, or else in `Origin`; `None` where it

@@ -16,6 +16,9 @@
 //! | `GET /{id}/events` | `keys:read` | who did what to it, from where, when |
 //! | `GET /events` | `keys:admin` | the log of all owners |
 //!
+//! [`Services`] are routes for others than the owners of keys: introspection (RFC 7662), revocation (RFC 7009), and forward authentication
+//! for proxies.
+//!
 //! Refusals are problem documents (RFC 9457), with `errors` that name the fields where a body or a query is to blame. Nothing that was
 //! sent is repeated in them.
 //!
@@ -72,11 +75,26 @@ mod call;
 
 mod handlers;
 
+mod form;
+
+mod introspect;
+
+mod revoke;
+
+mod verify;
+
+mod services;
+
+mod routes;
+
 #[cfg(feature = "openapi")]
 mod openapi;
 
 #[cfg(feature = "openapi")]
-pub use self::openapi::{SecuritySchemes, openapi};
+pub use self::openapi::{
+    SecuritySchemes, forward_auth_openapi, introspection_openapi, openapi, revocation_openapi,
+};
+pub use self::services::Services;
 
 /// The largest body of a call.
 const MAX_BODY: usize = 64 * 1024;

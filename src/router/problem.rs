@@ -216,6 +216,71 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Why a form is not answered as its sender wished (RFC 6749, section 5.2).
+#[derive(Debug)]
+pub(super) enum FormProblem {
+    /// What is wrong with it.
+    Invalid(&'static str),
+    NotAForm,
+    TooLarge,
+    /// RFC 7009, section 2.2.1.
+    UnsupportedTokenType,
+    /// What is not about the form is said in the same words as everywhere.
+    Other(Problem),
+}
+
+/// Its body.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = FormError))]
+pub(super) struct FormErrorDocument {
+    /// One of `invalid_request`, `unsupported_token_type`.
+    error: &'static str,
+    /// For people.
+    error_description: &'static str,
+}
+
+impl IntoResponse for FormProblem {
+    fn into_response(self) -> Response {
+        let (status, error, error_description) = match self {
+            Self::Invalid(what) => (StatusCode::BAD_REQUEST, "invalid_request", what),
+            Self::NotAForm => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "invalid_request",
+                "The body must be application/x-www-form-urlencoded.",
+            ),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request",
+                "The body is too large.",
+            ),
+            Self::UnsupportedTokenType => (
+                StatusCode::BAD_REQUEST,
+                "unsupported_token_type",
+                "The token is not one that can be revoked here.",
+            ),
+            Self::Other(problem) => return problem.into_response(),
+        };
+        let document = FormErrorDocument {
+            error,
+            error_description,
+        };
+        answer(status, "application/json", &document)
+    }
+}
+
+impl From<Problem> for FormProblem {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+/// 200, and nothing to say.
+pub(super) fn empty() -> Response {
+    let mut response = Response::new(Body::empty());
+    mark(&mut response);
+    response
+}
+
 /// 200.
 pub(super) fn shown(value: &impl Serialize) -> Response {
     answer(StatusCode::OK, "application/json", value)

@@ -254,9 +254,16 @@ fn scopes(granted: &Scopes, known: Option<&[Scope]>) -> Option<Vec<String>> {
     Some(shown)
 }
 
-fn resources(grants: &Grants) -> Option<Vec<String>> {
+pub(super) fn resources(grants: &Grants) -> Option<Vec<String>> {
     let listed = grants.resources().listed()?;
     Some(listed.iter().map(ToString::to_string).collect())
+}
+
+/// Scopes with a space between, as programs read them (RFC 6749, section 3.3): no patterns, if the application has said which scopes there are.
+pub(super) fn scope_tokens(granted: &Scopes, known: Option<&[Scope]>) -> Option<String> {
+    let mut listed = scopes(granted, known)?;
+    listed.retain(|scope| known.is_none() || !scope.ends_with('*'));
+    Some(listed.join(" "))
 }
 
 /// RFC 3339 with milliseconds, in UTC.

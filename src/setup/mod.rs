@@ -5,7 +5,7 @@ use std::{fmt, future::Future, sync::Arc};
 use tower_layer::Layer;
 
 #[cfg(feature = "management")]
-use crate::router::KeysRouter;
+use crate::router::{KeysRouter, Services};
 use crate::{
     authn::Resolver,
     event::Settled,
@@ -99,6 +99,12 @@ impl ApiKeyAuth {
     #[cfg(feature = "management")]
     pub fn keys_router(&self) -> KeysRouter {
         KeysRouter::new(self.managed.keys.clone())
+    }
+
+    /// Routes by which others ask about keys, and end them: introspection, revocation, forward authentication.
+    #[cfg(feature = "management")]
+    pub fn services(&self) -> Services {
+        Services::new(self.gate.clone(), self.managed.keys.clone())
     }
 
     /// Changes a key in a table of the application's own, so that no verdict from before survives it: the work runs in a task of its own,

@@ -35,6 +35,14 @@ mod proxies;
 
 mod guessing;
 
+mod introspect;
+
+mod revoke;
+
+mod verify;
+
+mod nginx;
+
 mod stopping;
 
 mod secrecy;

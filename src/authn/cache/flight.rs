@@ -57,14 +57,11 @@ impl<V: Clone> Flight<V> {
         !self.waiting.lock().is_empty()
     }
 
-    /// Says whether anybody was waiting.
-    pub(super) fn answer(&self, outcome: &Outcome<V>) -> bool {
+    pub(super) fn answer(&self, outcome: &Outcome<V>) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
-        let awaited = !waiting.is_empty();
         for wake in waiting {
             // Whoever has gone away needs no answer.
             let _gone = wake.send(outcome.clone());
         }
-        awaited
     }
 }

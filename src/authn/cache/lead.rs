@@ -52,10 +52,9 @@ impl<V: Clone> Lead<V> {
     }
 
     /// The end of the look-up, which was `sent` at this time of the clock: lifetimes count from there, not from when the answer came.
-    /// Says whether anybody was waiting.
-    pub(in crate::authn) fn land(mut self, sent: Duration, found: Found<V>) -> bool {
+    pub(in crate::authn) fn land(mut self, sent: Duration, found: Found<V>) {
         self.landed = true;
-        self.cache.land(&self.digest, &self.flight, sent, Some(found))
+        self.cache.land(&self.digest, &self.flight, sent, Some(found));
     }
 }
 

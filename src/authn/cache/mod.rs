@@ -262,13 +262,7 @@ impl<V: Clone> Cache<V> {
         &self.shards[self.mix.place(digest, SHARDS)]
     }
 
-    fn land(
-        &self,
-        digest: &KeyDigest,
-        flight: &Arc<Flight<V>>,
-        sent: Duration,
-        found: Option<Found<V>>,
-    ) -> bool {
+    fn land(&self, digest: &KeyDigest, flight: &Arc<Flight<V>>, sent: Duration, found: Option<Found<V>>) {
         let mut shard = self.shard(digest).lock();
         let unchanged = shard.landed(digest, flight) && self.fences.load(Ordering::SeqCst) == 0;
         let current = unchanged
@@ -322,7 +316,7 @@ impl<V: Clone> Cache<V> {
             self.meter.flights(flights.saturating_sub(1));
         }
         self.meter.entries(|| [self.good.len(), self.refused.len()]);
-        flight.answer(&outcome)
+        flight.answer(&outcome);
     }
 
     fn refuse(

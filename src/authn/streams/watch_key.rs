@@ -4,7 +4,7 @@ use tokio::time::timeout;
 
 use super::Registered;
 use crate::{
-    authn::{Lookup, Refusal, RefusalKind, Verdict},
+    authn::{Lookup, Refusal, RefusalKind, Verdict, purpose::Purpose},
     key::KeyDigest,
     principal::{Ended, Keeper, Principal, Watch, Watched},
 };
@@ -90,7 +90,7 @@ impl Lookup {
         if let Some((principal, _)) = self.cache.hit(digest) {
             return Ok(principal);
         }
-        let verdict = self.look_up(digest, &|_| Ok(()));
+        let verdict = self.look_up(digest, Purpose::Use, &|_| Ok(()));
         match verdict {
             Verdict::Known(principal) => Ok(principal),
             Verdict::Refused(refusal) => Err(refusal),

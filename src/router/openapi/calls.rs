@@ -157,7 +157,7 @@ pub(super) fn calls() -> [Call; 9] {
     ]
 }
 
-fn operation(id: &str, summary: &str, problems: &[u16]) -> OperationBuilder {
+pub(super) fn operation(id: &str, summary: &str, problems: &[u16]) -> OperationBuilder {
     let operation = OperationBuilder::new()
         .operation_id(Some(id))
         .summary(Some(summary));

@@ -12,6 +12,10 @@ mod schemas;
 
 mod calls;
 
+mod services;
+
+pub use services::{forward_auth_openapi, introspection_openapi, revocation_openapi};
+
 /// The ways in which callers of an application can show who they are.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -120,6 +124,10 @@ pub fn openapi(path: &str, schemes: &SecuritySchemes) -> OpenApi {
         operation.tags = Some(vec!["keys".to_owned()]);
         paths.add_path_operation(path, vec![method], operation);
     }
+    document(paths, schemes)
+}
+
+fn document(paths: Paths, schemes: &SecuritySchemes) -> OpenApi {
     let info = InfoBuilder::new()
         .title("API keys")
         .version(env!("CARGO_PKG_VERSION"));
