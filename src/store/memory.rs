@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -8,8 +9,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::{
-    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey, View,
-    Writes,
+    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey, TokenId,
+    View, Writes,
 };
 use crate::{
     clock::{Clock, SystemClock, from_unix_ms, to_unix_ms},
@@ -36,6 +37,8 @@ struct Inner {
 struct Log {
     head: ChainHead,
     events: Vec<LoggedEvent>,
+    /// Those that are spent, and until when that is remembered.
+    tokens: BTreeMap<TokenId, SystemTime>,
 }
 
 impl MemoryStore {
@@ -71,7 +74,7 @@ impl Inner {
         self.keys.get(&id).map(|key| key.clone())
     }
 
-    fn view(&self, reads: &Reads) -> View {
+    fn view(&self, log: &Log, reads: &Reads) -> View {
         let now = self.clock.now();
         let live = |owner: &String| {
             let live = |key: &KeyRecord| {
@@ -89,6 +92,8 @@ impl Inner {
                 .copied()
                 .collect(),
             live: reads.live_of.as_ref().map_or(0, live),
+            spent: reads.token.is_some_and(|token| log.tokens.contains_key(&token)),
+            forgettable_tokens: log.forgettable(now, reads.forgettable_tokens),
         }
     }
 
@@ -99,7 +104,12 @@ impl Inner {
             update,
             delete,
             events,
+            spend,
+            forget,
         } = writes;
+        if spend.is_some_and(|token| log.tokens.contains_key(&token.id)) {
+            return Err(StoreError::conflict());
+        }
         for (i, key) in insert.iter().enumerate() {
             let twice = insert[..i]
                 .iter()
@@ -130,11 +140,27 @@ impl Inner {
                 self.ids.remove(&key.digest);
             }
         }
+        log.tokens.extend(spend.map(|token| (token.id, token.until)));
+        forget.iter().for_each(|token| drop(log.tokens.remove(token)));
         for event in events {
             let logged = log.head.append(event);
             log.events.push(logged);
         }
         Ok(())
+    }
+}
+
+impl Log {
+    fn forgettable(&self, now: SystemTime, limit: u32) -> Vec<TokenId> {
+        let mut over: Vec<(SystemTime, TokenId)> = self
+            .tokens
+            .iter()
+            .filter(|(_, until)| limit > 0 && **until < now)
+            .map(|(token, until)| (*until, *token))
+            .collect();
+        over.sort_unstable();
+        over.truncate(limit as usize);
+        over.into_iter().map(|(_, token)| token).collect()
     }
 }
 
@@ -148,6 +174,7 @@ fn changed(kept: &KeyRecord, update: KeyRecord) -> KeyRecord {
         revoked_at: kept.revoked_at.or(update.revoked_at),
         last_used_at: kept.last_used_at,
         imported: kept.imported,
+        exchanged: kept.exchanged,
         ..update
     }
 }
@@ -167,7 +194,7 @@ impl KeyStore for MemoryStore {
 
     async fn transact(&self, reads: Reads, decide: Decide) -> Result<(), StoreError> {
         let mut log = self.0.log.lock();
-        let writes = decide.decide(&self.0.view(&reads));
+        let writes = decide.decide(&self.0.view(&log, &reads));
         self.0.write(&mut log, writes)
     }
 
@@ -245,6 +272,10 @@ impl KeyStore for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    fn keeps_tokens(&self) -> bool {
+        true
     }
 
     fn check_key(&self) -> CheckKey {

@@ -1,5 +1,6 @@
 use std::{fmt, time::SystemTime};
 
+use super::token::{SpentToken, TokenId};
 use crate::{
     event::KeyEvent,
     key::{KeyDigest, KeyId, KeyRecord},
@@ -15,6 +16,10 @@ pub struct Reads {
     pub digests: Vec<KeyDigest>,
     /// How many keys this owner has that are neither revoked nor expired.
     pub live_of: Option<String>,
+    /// Whether this token is spent.
+    pub token: Option<TokenId>,
+    /// Up to so many of the spent tokens that need not be remembered any longer.
+    pub forgettable_tokens: u32,
 }
 
 impl Reads {
@@ -51,10 +56,14 @@ pub struct View {
     pub taken: Vec<KeyDigest>,
     /// How many live keys the owner has.
     pub live: u64,
+    /// Whether the token is spent.
+    pub spent: bool,
+    /// Those of the tokens that need not be remembered any longer, the longest of them first.
+    pub forgettable_tokens: Vec<TokenId>,
 }
 
 impl View {
-    /// What was read at a time.
+    /// What was read at a time. What of tokens was asked is for whoever [keeps](super::KeyStore::keeps_tokens) them to fill in.
     #[must_use]
     pub fn new(now: SystemTime, keys: Vec<KeyRecord>, taken: Vec<KeyDigest>, live: u64) -> Self {
         Self {
@@ -62,6 +71,8 @@ impl View {
             keys,
             taken,
             live,
+            spent: false,
+            forgettable_tokens: Vec::new(),
         }
     }
 
@@ -85,6 +96,10 @@ pub struct Writes {
     pub delete: Vec<KeyId>,
     /// What to write into the log.
     pub events: Vec<KeyEvent>,
+    /// A token that is spent with it. That it was spent already is a [conflict](super::StoreErrorKind::Conflict).
+    pub spend: Option<SpentToken>,
+    /// Spent tokens that shall be forgotten.
+    pub forget: Vec<TokenId>,
 }
 
 impl Writes {
@@ -97,7 +112,12 @@ impl Writes {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.insert.is_empty() && self.update.is_empty() && self.delete.is_empty() && self.events.is_empty()
+        self.insert.is_empty()
+            && self.update.is_empty()
+            && self.delete.is_empty()
+            && self.events.is_empty()
+            && self.spend.is_none()
+            && self.forget.is_empty()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 macro_rules! key_columns {
     () => {
         "id, digest, prefix, name, owner, scopes, resources, allowed_ips, rate_limit, created_at, expires_at, revoked_at, \
-         disabled_at, last_used_at, rotated_from, rotated_to, imported, version"
+         disabled_at, last_used_at, rotated_from, rotated_to, imported, exchanged, version"
     };
 }
 
@@ -39,6 +39,8 @@ mod list;
 mod migrate;
 
 mod touch;
+
+mod tokens;
 
 pub(super) use feeding::Running;
 pub(super) use list::list;
@@ -148,6 +150,7 @@ pub(super) async fn transact(sql: &mut impl Sql, reads: Reads, decide: Decide) -
 
 async fn view<S: Sql>(sql: &mut S, reads: Reads) -> Result<View, StoreError> {
     let now = sql.now().await?;
+    let (spent, forgettable_tokens) = tokens::view(sql, &reads, now).await?;
     let mut keys = Vec::with_capacity(reads.keys.len());
     // In one order for everybody, those who write down uses included: two that lock the same rows in another order wait for each other.
     let mut ids = reads.keys;
@@ -185,7 +188,14 @@ async fn view<S: Sql>(sql: &mut S, reads: Reads) -> Result<View, StoreError> {
                 .unwrap_or_default()
         }
     };
-    Ok(View::new(now, keys, taken, live))
+    Ok(View {
+        now,
+        keys,
+        taken,
+        live,
+        spent,
+        forgettable_tokens,
+    })
 }
 
 async fn write(sql: &mut impl Sql, writes: Writes, head: &mut ChainHead) -> Result<(), StoreError> {
@@ -202,6 +212,7 @@ async fn write(sql: &mut impl Sql, writes: Writes, head: &mut ChainHead) -> Resu
         )
         .await?;
     }
+    tokens::write(sql, writes.spend.as_ref(), &writes.forget).await?;
     if writes.events.is_empty() {
         return Ok(());
     }
