@@ -139,6 +139,9 @@ pub mod limit;
 
 pub mod credential;
 
+#[cfg(feature = "oidc")]
+pub mod exchange;
+
 pub mod middleware;
 
 #[cfg(feature = "axum")]

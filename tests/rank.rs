@@ -22,6 +22,7 @@ const RANKS: &[(&str, u8)] = &[
     ("manage", 4),
     ("limit", 4),
     ("credential", 5),
+    ("exchange", 5),
     ("middleware", 6),
     ("extract", 7),
     ("router", 8),

@@ -238,10 +238,7 @@ impl Caller {
     /// The router takes it from the header `x-request-id`. Unless a proxy of yours sets that, it is what the client claims, and proves
     /// nothing.
     pub fn request_id(mut self, id: Option<impl Into<String>>) -> Self {
-        let visible = |id: &String| {
-            (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        self.request_id = id.map(Into::into).filter(visible);
+        self.request_id = shown_request_id(id);
         self
     }
 
@@ -255,6 +252,14 @@ impl Caller {
 }
 
 const MAX_REQUEST_ID: usize = 64;
+
+/// The id of a request, if the log can show it.
+pub(crate) fn shown_request_id(id: Option<impl Into<String>>) -> Option<String> {
+    let visible = |id: &String| {
+        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    id.map(Into::into).filter(visible)
+}
 
 /// How long the old key of a rotation stays good if nothing else is asked.
 pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);

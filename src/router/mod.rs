@@ -72,9 +72,17 @@ mod call;
 
 mod handlers;
 
+#[cfg(feature = "oidc")]
+mod token;
+
 #[cfg(feature = "openapi")]
 mod openapi;
 
+#[cfg(feature = "oidc")]
+pub use self::token::TokenRouter;
+
+#[cfg(all(feature = "openapi", feature = "oidc"))]
+pub use self::openapi::token_openapi;
 #[cfg(feature = "openapi")]
 pub use self::openapi::{SecuritySchemes, openapi};
 

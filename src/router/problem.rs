@@ -76,6 +76,8 @@ impl Problem {
                 };
                 Self::refused(Refusal::new(kind), caller)
             }
+            // Of whoever has a token only.
+            ManageErrorKind::TokenNotGood(_) => Self::NotFound,
             ManageErrorKind::Unavailable => {
                 trace::management_failed(error);
                 Self::Unavailable
@@ -164,6 +166,10 @@ fn conflict_wire(conflict: Conflict) -> (&'static str, &'static str) {
             "already-rotated",
             "Another key has taken over from this one already.",
         ),
+        Conflict::Exchanged => (
+            "exchanged-key",
+            "The key was given for a token; exchange another one for another key.",
+        ),
         Conflict::NoStoredKey => (
             "no-stored-key",
             "The request was not made with a key that can be revoked here.",
@@ -211,6 +217,94 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let shortly = HeaderValue::from_static("1");
             response.headers_mut().insert(RETRY_AFTER, shortly);
+        }
+        response
+    }
+}
+
+/// Why there is no key for a token, in the words of RFC 6749 (section 5.2) and RFC 8693 (section 2.2.2).
+#[cfg(feature = "oidc")]
+#[derive(Debug)]
+pub(super) enum TokenProblem {
+    /// The form cannot be meant.
+    Request(&'static str),
+    NotAForm,
+    TooLarge,
+    GrantType,
+    /// One text for every token that is not taken, whatever the reason.
+    Grant,
+    Scope,
+    Target,
+    Later(std::time::Duration),
+}
+
+/// Why no key is given for a token (RFC 6749, section 5.2).
+#[cfg(feature = "oidc")]
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct TokenRefusal {
+    /// In one word, for programs.
+    error: &'static str,
+    /// For people.
+    error_description: &'static str,
+}
+
+#[cfg(feature = "oidc")]
+impl TokenProblem {
+    fn wire(&self) -> (StatusCode, &'static str, &'static str) {
+        match *self {
+            Self::Request(why) => (StatusCode::BAD_REQUEST, "invalid_request", why),
+            Self::NotAForm => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "invalid_request",
+                "The body must be application/x-www-form-urlencoded.",
+            ),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request",
+                "The body is too large.",
+            ),
+            Self::GrantType => (
+                StatusCode::BAD_REQUEST,
+                "unsupported_grant_type",
+                "Tokens are exchanged here, and nothing else.",
+            ),
+            Self::Grant => (
+                StatusCode::BAD_REQUEST,
+                "invalid_grant",
+                "The token is not taken.",
+            ),
+            Self::Scope => (
+                StatusCode::BAD_REQUEST,
+                "invalid_scope",
+                "The policy for this token does not give that scope.",
+            ),
+            Self::Target => (
+                StatusCode::BAD_REQUEST,
+                "invalid_target",
+                "The policy for this token is for another audience.",
+            ),
+            Self::Later(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "The token cannot be looked at at the moment; try again shortly.",
+            ),
+        }
+    }
+}
+
+#[cfg(feature = "oidc")]
+impl IntoResponse for TokenProblem {
+    fn into_response(self) -> Response {
+        let (status, error, error_description) = self.wire();
+        let refused = TokenRefusal {
+            error,
+            error_description,
+        };
+        let mut response = answer(status, "application/json", &refused);
+        if let Self::Later(after) = self {
+            let seconds = HeaderValue::from(after.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
         }
         response
     }

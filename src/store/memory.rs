@@ -141,7 +141,7 @@ impl Inner {
             }
         }
         log.tokens.extend(spend.map(|token| (token.id, token.until)));
-        forget.iter().for_each(|token| drop(log.tokens.remove(token)));
+        log.tokens.retain(|token, _| !forget.contains(token));
         for event in events {
             let logged = log.head.append(event);
             log.events.push(logged);

@@ -12,6 +12,12 @@ mod schemas;
 
 mod calls;
 
+#[cfg(feature = "oidc")]
+mod token;
+
+#[cfg(feature = "oidc")]
+pub use token::token_openapi;
+
 /// The ways in which callers of an application can show who they are.
 #[derive(Debug, Clone)]
 #[must_use]

@@ -1,0 +1,34 @@
+//! Tokens of an issuer that a test has, exchanged for keys: what is taken, and every attack that is not.
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "tests of the demo need other parts of it")]
+mod support;
+
+#[path = "../support/postgres.rs"]
+mod postgres;
+
+mod signer;
+
+mod issuer;
+
+mod world;
+
+mod given;
+
+mod forged;
+
+mod trusted;
+
+mod timing;
+
+mod issuers;
+
+mod keys;
+
+mod forms;
+
+mod demo;
+
+mod configuration;
+
+mod cluster;
