@@ -7,6 +7,10 @@ mod support;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+#[macro_use]
+#[path = "../support/passed_on.rs"]
+mod passed_on;
+
 mod signer;
 
 mod issuer;
