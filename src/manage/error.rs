@@ -26,6 +26,8 @@ pub enum ManageErrorKind {
     Quota,
     /// The key is not in a state in which this can be done to it.
     Conflict(Conflict),
+    /// The caller's own key was given for a token, and changes no keys, whatever its scopes.
+    CallerExchanged,
     /// The token that a key was to be given for is not good for one.
     TokenNotGood(TokenFault),
     /// The caller's own key has ended since the request was let in.
@@ -118,6 +120,7 @@ impl ManageErrorKind {
             Self::MissingScope(_) => "insufficient-scope",
             Self::Quota => "too-many-keys",
             Self::Conflict(_) => "conflict",
+            Self::CallerExchanged => "caller-exchanged",
             Self::TokenNotGood(fault) => fault.as_str(),
             Self::CallerNotGood(_) => "caller-not-good",
             Self::Unavailable => "unavailable",
@@ -174,6 +177,9 @@ impl fmt::Display for ManageError {
             }
             ManageErrorKind::Conflict(Conflict::Exchanged) => {
                 f.write_str("the key was given for a token, and no other takes over from it")
+            }
+            ManageErrorKind::CallerExchanged => {
+                f.write_str("the caller's key was given for a token, and changes no keys")
             }
             ManageErrorKind::TokenNotGood(TokenFault::Spent) => {
                 f.write_str("a key was given for the token before")

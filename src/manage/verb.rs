@@ -82,12 +82,15 @@ impl Maker {
                 let rights = rights.map_err(ManageErrorKind::CallerNotGood)?;
                 // Once more: another process may have narrowed the key since the request was let in.
                 let own = caller.principal.stored_key().and_then(|id| view.key(id));
-                // Whatever its scopes: a key that was given for a token ends with it, and leaves nothing behind.
-                let exchanged = own.is_some_and(|key| key.exchanged);
-                let may_write = rights.grants.granted_scopes().contains(&WRITE) && !exchanged;
-                match may_write || matches!(self, Self::Holder(_)) {
-                    true => Ok(Some(rights)),
-                    false => Err(ManageErrorKind::MissingScope("keys:write").into()),
+                let may_write = rights.grants.granted_scopes().contains(&WRITE);
+                match (may_write, matches!(self, Self::Holder(_))) {
+                    (_, true) => Ok(Some(rights)),
+                    (false, false) => Err(ManageErrorKind::MissingScope("keys:write").into()),
+                    // Whatever its scopes are by now: it leaves nothing behind that outlives it.
+                    (true, false) if own.is_some_and(|key| key.exchanged) => {
+                        Err(ManageErrorKind::CallerExchanged.into())
+                    }
+                    (true, false) => Ok(Some(rights)),
                 }
             }
             #[cfg(feature = "oidc")]

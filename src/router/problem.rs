@@ -34,6 +34,7 @@ pub(super) enum Problem {
     Invalid(Vec<FieldError>),
     Exceeds(Excess),
     Quota,
+    CallerExchanged,
     Conflict(Conflict),
     Unavailable,
 }
@@ -67,6 +68,7 @@ impl Problem {
             ManageErrorKind::Exceeds(excess) => Self::Exceeds(excess),
             ManageErrorKind::MissingScope(scope) => Self::missing_scope(scope, caller),
             ManageErrorKind::Quota => Self::Quota,
+            ManageErrorKind::CallerExchanged => Self::CallerExchanged,
             ManageErrorKind::Conflict(conflict) => Self::Conflict(conflict),
             ManageErrorKind::CallerNotGood(status) => {
                 let kind = match status {
@@ -136,6 +138,11 @@ impl Problem {
                 StatusCode::CONFLICT,
                 "too-many-keys",
                 "The owner has as many keys as an owner may have; revoke one first.",
+            ),
+            Self::CallerExchanged => (
+                StatusCode::FORBIDDEN,
+                "exchanged-key",
+                "A key that was given for a token makes no other keys, and changes none.",
             ),
             Self::Conflict(conflict) => {
                 let (code, detail) = conflict_wire(*conflict);
