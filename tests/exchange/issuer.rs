@@ -109,7 +109,7 @@ impl Issuer {
         *self.shared.behaviour.lock().expect("the lock") = how;
     }
 
-    pub(crate) fn publish(&self, keys: Vec<Value>) {
+    pub(crate) fn publish(&self, keys: &[Value]) {
         *self.shared.keys.lock().expect("the lock") = json!({ "keys": keys });
     }
 

@@ -49,12 +49,12 @@ async fn names_of_keys_that_are_not_there_are_asked_for_once_a_minute() {
 async fn a_key_that_is_new_is_found_and_one_that_is_gone_is_not_used_for_long() {
     let world = World::new();
     world.exchange(&world.token()).await.key();
-    world.issuer.publish(vec![NEXT.jwk(), EC.jwk()]);
+    world.issuer.publish(&[NEXT.jwk(), EC.jwk()]);
     world.exchange(&NEXT.token(&world.claims())).await.key();
     assert_eq!(world.issuer.asked(), 2);
     // What was got with it says that the old one is gone.
     world.assert_refused(&world.token(), None).await;
-    world.issuer.publish(vec![RSA.jwk()]);
+    world.issuer.publish(&[RSA.jwk()]);
     world.exchange(&EC.token(&world.claims())).await.key();
     world.clock.advance(Duration::from_secs(10 * 60));
     world.assert_refused(&EC.token(&world.claims()), None).await;

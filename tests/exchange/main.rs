@@ -5,6 +5,7 @@
 mod support;
 
 #[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "tests of the store need other parts of it")]
 mod postgres;
 
 #[macro_use]

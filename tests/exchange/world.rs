@@ -152,10 +152,13 @@ impl World {
     /// Those of a token that the policy takes, but for these; `null` leaves one out.
     pub(crate) fn claims_but(&self, others: Value) -> Value {
         let mut claims = self.claims();
-        for (name, value) in others.as_object().expect("an object") {
-            claims[name] = value.clone();
-            if value.is_null() {
-                claims.as_object_mut().expect("an object").remove(name);
+        let (Some(members), Value::Object(others)) = (claims.as_object_mut(), others) else {
+            panic!("claims are an object");
+        };
+        for (name, value) in others {
+            match value {
+                Value::Null => drop(members.remove(&name)),
+                value => drop(members.insert(name, value)),
             }
         }
         claims
