@@ -62,6 +62,8 @@ mod usage;
 
 mod pending;
 
+mod purse;
+
 mod streams;
 
 pub use fallback::Fallback;
@@ -78,6 +80,7 @@ pub(crate) use foreign::Foreign;
 pub(crate) use listening::{Listening, MakeFeed};
 pub(crate) use owners::Owners;
 pub(crate) use pending::Pending;
+pub(crate) use purse::Purse;
 pub(crate) use resolver::{Load, OwnResolver, StoreResolver};
 pub(crate) use stale::Stale;
 pub(crate) use static_keys::StaticKeys;

@@ -56,6 +56,8 @@ mod label;
 
 mod request;
 
+mod credits;
+
 mod turns;
 
 mod verb;
@@ -73,6 +75,9 @@ mod everywhere;
 mod herald;
 
 mod caller;
+
+#[cfg(feature = "oidc")]
+mod trust;
 
 #[cfg(feature = "oidc")]
 mod redeem;
@@ -94,9 +99,9 @@ pub(crate) use herald::Herald;
 pub(crate) use label::check_name;
 
 #[cfg(feature = "oidc")]
-pub(crate) use redeem::Redemption;
-#[cfg(feature = "oidc")]
 pub(crate) use request::shown_request_id;
+#[cfg(feature = "oidc")]
+pub(crate) use trust::Redemption;
 use turns::Turns;
 #[cfg(feature = "management")]
 pub(crate) use verb::Verb;

@@ -1,68 +1,27 @@
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
 use super::{
     Keys,
     error::{ManageError, ManageErrorKind, TokenFault},
     label,
     mint::decide_mint,
-    policy::{Policy, Rights},
+    policy::Policy,
     request::{IssuedKey, NewKey},
     to_the_millisecond,
+    trust::Redemption,
     turns::Effect,
     verb::{Decided, Maker, Verb},
 };
 use crate::{
-    access::Grants,
     clock::Clock,
     event::{Actor, Settled},
     key::KeyRecord,
-    store::{Reads, SpentToken, TokenId, View, Writes},
+    store::{Reads, SpentToken, View, Writes},
 };
 
 const EXCHANGE: Verb = Verb::new("exchange");
 /// How many spent tokens are forgotten with each that is spent: more than one, so that they never pile up.
 const FORGOTTEN_ON_THE_WAY: u32 = 16;
-
-/// A token of another issuer that a trust policy gives a key for.
-#[derive(Debug)]
-pub(crate) struct Redemption {
-    /// Whose the key will be.
-    pub(crate) owner: String,
-    /// What the key will be called: as the policy is.
-    pub(crate) name: String,
-    /// What the policy gives.
-    pub(crate) grants: Grants,
-    /// What was asked for of that.
-    pub(crate) wanted: Grants,
-    /// How long the key is good at most.
-    pub(crate) lifetime: Duration,
-    pub(crate) token: TokenId,
-    /// The first moment at which the token is good, by the clock of the store.
-    pub(crate) not_before: SystemTime,
-    /// The first at which it no longer is.
-    pub(crate) expires_at: SystemTime,
-    /// Until when it is remembered.
-    pub(crate) remember: SystemTime,
-    /// Who the log says it was.
-    pub(crate) actor: Actor,
-    /// And what for.
-    pub(crate) note: String,
-}
-
-impl Redemption {
-    /// What the policy may give out, as if it were somebody who has no more than that.
-    pub(super) fn rights(&self, now: SystemTime) -> Rights {
-        Rights {
-            grants: self.grants.clone(),
-            expires_at: now.checked_add(self.lifetime).map(to_the_millisecond),
-            allowed_ips: None,
-            rate_limit: None,
-        }
-    }
-}
 
 impl Keys {
     /// The clock of the application.
@@ -161,7 +120,7 @@ fn decide_redemption(
     for event in &mut writes.events {
         event.reason = Some(format!("{}: {}", EXCHANGE.word(), redemption.note));
     }
-    writes.spend = Some(SpentToken::new(redemption.token, redemption.remember));
-    writes.forget.clone_from(&view.forgettable_tokens);
+    writes.spend_token = Some(SpentToken::new(redemption.token, redemption.remember));
+    writes.forget_tokens.clone_from(&view.forgettable_tokens);
     Ok((writes, record))
 }

@@ -37,7 +37,7 @@ pub(super) enum Maker {
     Holder(Caller),
     /// That of a trust policy, for a token.
     #[cfg(feature = "oidc")]
-    Trust(Arc<super::redeem::Redemption>),
+    Trust(Arc<super::trust::Redemption>),
 }
 
 impl Maker {

@@ -65,7 +65,7 @@ pub(super) async fn a_token_is_forgotten_when_it_is_asked_for<S: KeyStore>(store
     for (i, until) in until.into_iter().enumerate() {
         let token = SpentToken::new(TokenId::of(ISSUER, &i.to_string()), until);
         let mut writes = Writes::nothing();
-        writes.spend = Some(token);
+        writes.spend_token = Some(token);
         write(store, writes).await.expect("spent");
         tokens.push(token.id);
     }
@@ -81,7 +81,7 @@ pub(super) async fn a_token_is_forgotten_when_it_is_asked_for<S: KeyStore>(store
         "the longest over comes first"
     );
     let mut writes = Writes::nothing();
-    writes.forget = over;
+    writes.forget_tokens = over;
     assert!(!writes.is_nothing());
     write(store, writes).await.expect("forgotten");
     assert!(forgettable(store, 10).await.is_empty());
@@ -94,7 +94,7 @@ pub(super) async fn a_token_is_forgotten_when_it_is_asked_for<S: KeyStore>(store
 
 fn giving(key: &crate::key::KeyRecord, token: SpentToken) -> Writes {
     let mut writes = insertion(key);
-    writes.spend = Some(token);
+    writes.spend_token = Some(token);
     writes
 }
 
