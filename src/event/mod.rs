@@ -72,7 +72,7 @@ pub struct KeyEvent {
     pub before: Option<String>,
     /// The key as it was after.
     pub after: Option<String>,
-    /// What was refused, and why, such as `mint: exceeds-maker`.
+    /// What was refused, and why, such as `mint: exceeds-maker`; of a key that was given for a token, which token that was.
     pub reason: Option<String>,
 }
 
@@ -191,7 +191,7 @@ impl KeyEventKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Actor {
-    /// In one word: `key`, `external`, `session`, `application`, `cli`.
+    /// In one word: `key`, `external`, `session`, `application`, `cli`, `token`.
     pub kind: String,
     /// Whom it acted for.
     pub owner: String,

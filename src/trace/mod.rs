@@ -24,6 +24,8 @@ pub(crate) use off::{
     RequestSpan, credits_lost, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
     short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
 };
+#[cfg(all(not(feature = "tracing"), feature = "oidc"))]
+pub(crate) use off::{issuer_failed, token_refused};
 #[cfg(all(not(feature = "tracing"), feature = "redis"))]
 pub(crate) use off::{limits_not_shared, limits_shared};
 #[cfg(all(feature = "tracing", feature = "management"))]
@@ -33,5 +35,7 @@ pub(crate) use on::{
     RequestSpan, credits_lost, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
     short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
 };
+#[cfg(all(feature = "tracing", feature = "oidc"))]
+pub(crate) use on::{issuer_failed, token_refused};
 #[cfg(all(feature = "tracing", feature = "redis"))]
 pub(crate) use on::{limits_not_shared, limits_shared};
