@@ -89,7 +89,7 @@ impl KeyStore for Counting {
         }))
     }
 
-    passed_on!(store: get, transact, list, events, log_after, log_head, expired_before, is_empty, ping, check_key);
+    passed_on!(store: get, transact, list, events, log_after, log_head, expired_before, is_empty, ping, spend, give_back, credits, check_key);
 }
 
 /// Everything of an answer that a caller sees.

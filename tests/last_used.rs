@@ -89,7 +89,7 @@ impl KeyStore for Told {
         self.store.touch(uses).await
     }
 
-    passed_on!(store: find, get, transact, list, events, log_after, log_head, expired_before, is_empty, has_imported, ping, check_key);
+    passed_on!(store: find, get, transact, list, events, log_after, log_head, expired_before, is_empty, has_imported, ping, spend, give_back, credits, check_key);
 }
 
 #[derive(Clone)]

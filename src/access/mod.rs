@@ -27,8 +27,11 @@ mod rate;
 
 mod rates;
 
+mod credits;
+
 pub(crate) use addresses::parse as parse_block;
 pub use addresses::{AddressList, ParseAddressError};
+pub use credits::{Credits, ParseCreditsError};
 pub use grants::Grants;
 pub use rate::{ParseRateError, RateLimit};
 pub use rates::{Allowance, ParseRatesError, RateLimits};

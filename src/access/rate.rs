@@ -82,24 +82,39 @@ impl FromStr for RateLimit {
                 None => (text, None),
             };
             let (requests, period) = limit.split_once('/')?;
-            let (count, unit) = period.split_at_checked(period.len().checked_sub(1)?)?;
-            let unit = match unit {
-                "s" => 1,
-                "m" => 60,
-                "h" => 60 * 60,
-                "d" => 24 * 60 * 60,
-                _ => return None,
-            };
-            let seconds = whole(count)?.checked_mul(NonZeroU32::new(unit)?)?;
-            let limit = Self::new(whole(requests)?, seconds)?;
+            let limit = Self::new(whole(requests)?, seconds(period)?)?;
             limit.with_burst(burst.unwrap_or(limit.requests))
         };
         parse().ok_or(ParseRateError(()))
     }
 }
 
+/// A period in seconds, of a text such as `30d`.
+pub(super) fn seconds(period: &str) -> Option<NonZeroU32> {
+    let (count, unit) = period.split_at_checked(period.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    whole(count)?.checked_mul(NonZeroU32::new(unit)?)
+}
+
+/// The same period in the largest unit that it is whole in.
+pub(super) fn period(seconds: NonZeroU32) -> String {
+    let seconds = seconds.get();
+    let units = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
+    let unit = units
+        .into_iter()
+        .find(|(length, _)| seconds.is_multiple_of(*length));
+    let (length, unit) = unit.unwrap_or((1, 's'));
+    format!("{}{unit}", seconds / length)
+}
+
 /// Digits only: `parse` alone would take a sign.
-fn whole(text: &str) -> Option<NonZeroU32> {
+pub(super) fn whole(text: &str) -> Option<NonZeroU32> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())?
@@ -107,13 +122,7 @@ fn whole(text: &str) -> Option<NonZeroU32> {
 
 impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.seconds.get();
-        let units = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
-        let unit = units
-            .into_iter()
-            .find(|(length, _)| seconds.is_multiple_of(*length));
-        let (length, unit) = unit.unwrap_or((1, 's'));
-        write!(f, "{}/{}{unit}", self.requests, seconds / length)?;
+        write!(f, "{}/{}", self.requests, period(self.seconds))?;
         match self.burst == self.requests {
             true => Ok(()),
             false => write!(f, ";burst={}", self.burst),

@@ -58,6 +58,8 @@ mod usage;
 
 mod pending;
 
+mod purse;
+
 mod purpose;
 
 #[cfg(feature = "management")]
@@ -81,6 +83,7 @@ pub(crate) use inspect::Inspected;
 pub(crate) use listening::{Listening, MakeFeed};
 pub(crate) use owners::Owners;
 pub(crate) use pending::Pending;
+pub(crate) use purse::Purse;
 pub(crate) use resolver::{Load, OwnResolver, StoreResolver};
 pub(crate) use stale::Stale;
 pub(crate) use static_keys::StaticKeys;

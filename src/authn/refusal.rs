@@ -3,6 +3,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use crate::{
     access::{Allowance, Denied, DeniedKind},
     key::{KeyStatus, Malformed},
+    store::Balance,
 };
 
 /// Why a request was refused: attached to the extensions of every response the crate makes in place of the application's, for logging
@@ -39,6 +40,8 @@ pub enum RefusalKind {
     CrossOrigin,
     /// 429: the key has been used too often.
     RateLimited,
+    /// 429: the key was sold with so many uses, and [too few](crate::access::Credits) are left.
+    UsedUp,
     /// 429: too many keys that are not good have come [from the same address](crate::Builder::failure_limit), and this one is not either.
     TooManyFailures,
     /// 503: whether the key is good could not be found out.
@@ -51,7 +54,7 @@ pub enum RefusalKind {
 
 impl RefusalKind {
     /// Each of them at the place of its own number.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::MissingCredentials,
         Self::AmbiguousCredentials,
         Self::InvalidKey,
@@ -63,6 +66,7 @@ impl RefusalKind {
         Self::AddressNotAllowed,
         Self::CrossOrigin,
         Self::RateLimited,
+        Self::UsedUp,
         Self::TooManyFailures,
         Self::AuthUnavailable,
         Self::LayerMissing,
@@ -91,7 +95,7 @@ impl RefusalKind {
             Self::ResourceNotAllowed => "resource-not-allowed",
             Self::AddressNotAllowed => "address-not-allowed",
             Self::CrossOrigin => "cross-origin-request",
-            Self::RateLimited | Self::TooManyFailures => "rate-limited",
+            Self::RateLimited | Self::UsedUp | Self::TooManyFailures => "rate-limited",
             Self::AuthUnavailable => "auth-unavailable",
             Self::LayerMissing => "auth-layer-missing",
             Self::Misconfigured => "auth-misconfigured",
@@ -106,6 +110,7 @@ enum Reason {
     Malformed(Malformed),
     Denied(Denied),
     Limited(Limited),
+    UsedUp { left: Balance, wait: Option<Duration> },
     Failures { last: RefusalKind, wait: Duration },
     Failure(Arc<Unavailable>),
 }
@@ -164,6 +169,16 @@ impl Refusal {
         }
     }
 
+    /// There is less in the account of a key than a request costs. If that is more than there ever is, waiting does not help.
+    pub(crate) fn used_up(left: Balance, uses: u32) -> Self {
+        let ever = uses <= left.account.limit.uses();
+        let wait = left.refill_in.filter(|_| ever);
+        Self {
+            kind: RefusalKind::UsedUp,
+            reason: Reason::UsedUp { left, wait },
+        }
+    }
+
     /// In place of what would have been said of one more key that is not good.
     pub(crate) fn too_many_failures(last: RefusalKind, wait: Duration) -> Self {
         Self {
@@ -203,11 +218,21 @@ impl Refusal {
         }
     }
 
+    /// What is left of the uses that the key was sold with, where that is too little.
+    #[must_use]
+    pub fn as_used_up(&self) -> Option<&Balance> {
+        match &self.reason {
+            Reason::UsedUp { left, .. } => Some(left),
+            _ => None,
+        }
+    }
+
     /// How long until the same request would come through, where a limit is why it did not, and time helps.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.reason {
             Reason::Limited(limited) => limited.retry_after,
+            Reason::UsedUp { wait, .. } => *wait,
             Reason::Failures { wait, .. } => Some(*wait),
             _ => None,
         }
@@ -223,6 +248,7 @@ impl fmt::Display for Refusal {
             Reason::Malformed(malformed) => write!(f, ": {malformed}"),
             Reason::Denied(denied) => write!(f, ": {denied}"),
             Reason::Limited(limited) => limited.fmt(f),
+            Reason::UsedUp { left, .. } => write!(f, ": {} of {} uses left", left.left, left.account.limit),
             Reason::Failures { last, .. } => {
                 write!(f, ": too many failures from one address, here {}", last.code())
             }
@@ -255,7 +281,11 @@ impl Error for Refusal {
             Reason::Malformed(malformed) => Some(malformed),
             Reason::Denied(denied) => Some(denied),
             Reason::Failure(failure) => failure.0.source(),
-            Reason::None | Reason::Text(_) | Reason::Limited(_) | Reason::Failures { .. } => None,
+            Reason::None
+            | Reason::Text(_)
+            | Reason::Limited(_)
+            | Reason::UsedUp { .. }
+            | Reason::Failures { .. } => None,
         }
     }
 }

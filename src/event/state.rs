@@ -2,7 +2,7 @@ use std::{fmt::Write, time::SystemTime};
 
 use crate::{
     clock::to_unix_ms,
-    key::{KeyId, KeyRecord},
+    key::{CreditAccount, KeyId, KeyRecord},
 };
 
 /// What of a key can change, as a JSON object whose members are always in the same order. Dates are milliseconds since 1970.
@@ -31,6 +31,16 @@ pub(super) fn describe(key: &KeyRecord) -> String {
         None => json.push_str("null"),
         Some(rate) => text(&mut json, &rate.to_string()),
     }
+    // Not how many are left: that changes with every use.
+    let _ = match &key.credits {
+        None => write!(json, ",\"credits\":null"),
+        Some(CreditAccount { id, limit }) => {
+            write!(
+                json,
+                ",\"credits\":{{\"account\":\"{id}\",\"limit\":\"{limit}\"}}"
+            )
+        }
+    };
     date(&mut json, "expires_at", key.expires_at);
     date(&mut json, "disabled_at", key.disabled_at);
     date(&mut json, "revoked_at", key.revoked_at);
@@ -101,6 +111,12 @@ mod tests {
         assert_eq!(state["scopes"], serde_json::json!(["a", "issues:*"]));
         assert_eq!(state["resources"], serde_json::Value::Null);
         assert_eq!(state["expires_at"], 1500);
+        assert_eq!(state["credits"], serde_json::Value::Null);
+        let limit = "1000/30d".parse().expect("credits");
+        key.credits = Some(CreditAccount::new(key.id, limit));
+        let state: serde_json::Value = serde_json::from_str(&describe(&key)).expect("JSON");
+        let account = serde_json::json!({"account": key.id.to_string(), "limit": "1000/30d"});
+        assert_eq!(state["credits"], account);
         assert!(describe(&key).is_ascii());
     }
 }

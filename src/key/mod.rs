@@ -20,10 +20,13 @@ mod digest;
 
 mod token;
 
+mod account;
+
 mod record;
 
 mod used;
 
+pub use account::CreditAccount;
 pub use digest::{KeyDigest, ParseDigestError, Pepper};
 pub use id::{KeyId, ParseKeyIdError};
 pub use record::{KeyRecord, KeyStatus};

@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use super::{digest::KeyDigest, id::KeyId};
+use super::{account::CreditAccount, digest::KeyDigest, id::KeyId};
 use crate::access::{AddressList, Grants, RateLimits};
 
 /// What a store keeps of a key. The key itself is not in it.
@@ -23,6 +23,8 @@ pub struct KeyRecord {
     pub allowed_ips: Option<AddressList>,
     /// How often it may be used; `None` for as often as the application's own limits allow.
     pub rate_limit: Option<RateLimits>,
+    /// Where its uses are counted down; `None` for as many as there are.
+    pub credits: Option<CreditAccount>,
     /// When it was minted.
     pub created_at: SystemTime,
     /// The first moment at which it is no longer good; `None` for a key without expiry.
@@ -56,6 +58,7 @@ impl KeyRecord {
             grants: Grants::none(),
             allowed_ips: None,
             rate_limit: None,
+            credits: None,
             created_at,
             expires_at: None,
             revoked_at: None,

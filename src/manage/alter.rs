@@ -1,5 +1,6 @@
 use super::{
     Keys,
+    credits::refilled,
     error::{Conflict, ManageError},
     label,
     mint::check_expiry,
@@ -31,6 +32,7 @@ impl Keys {
             scopes.unwrap_or_default(),
             resources.unwrap_or_default(),
         ))?;
+        self.check_that_credits_are_kept(change.credits.is_some()).await?;
         let policy = self.0.policy.clone();
         let turn = self.0.turns.of(maker.caller(), Effect::Takes).await?;
         let (verb, reads) = (Verb::new("change").on(id), maker.reads());
@@ -69,7 +71,12 @@ pub(super) fn decide_change(
     }
     let mut changed = change.apply(key, now);
     changed.expires_at = changed.expires_at.map(to_the_millisecond);
-    if changed == *key {
+    let filling = change
+        .credits
+        .map(|limit| refilled(key, limit, rights.as_ref(), now));
+    let filling = filling.transpose()?;
+    changed.credits = filling.map_or(key.credits, |filling| Some(filling.account));
+    if changed == *key && filling.is_none() {
         return Ok((Writes::nothing(), StoredKey::new(changed, now)));
     }
     if changed.expires_at != key.expires_at && changed.expires_at.is_some() {
@@ -89,6 +96,7 @@ pub(super) fn decide_change(
         _ => KeyEventKind::Changed,
     };
     let mut writes = Writes::nothing();
+    writes.fill.extend(filling);
     let event = KeyEvent::new(kind, key, now, &maker.actor());
     writes.events.push(event.before(key).after(&changed));
     writes.update.push(changed.clone());

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::{
     Keys,
+    credits::account_of,
     error::{ManageError, ManageErrorKind},
     label,
     mint::check_expiry,
@@ -39,6 +40,8 @@ impl Keys {
     ) -> Result<Vec<ImportOutcome>, ManageError> {
         let by_application = matches!(maker, Maker::Application(_));
         let (digests, ready) = self.ready(keys, by_application)?;
+        self.check_that_credits_are_kept(ready.iter().any(|key| key.new.credits.is_some()))
+            .await?;
         let mut reads = maker.reads();
         reads.digests = digests;
         if let Maker::Caller(caller) = &maker {
@@ -164,6 +167,7 @@ pub(super) fn decide_import(
         record.allowed_ips = new.allowed_ips;
         record.rate_limit = new.rate_limit;
         record.imported = true;
+        record.credits = account_of(record.id, new.credits, rights.as_ref(), now, &mut writes)?;
         if let (Maker::Caller(caller), Some(rights)) = (maker, &rights) {
             caller.principal.owner().clone_into(&mut record.owner);
             if created_at > now {

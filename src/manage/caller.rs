@@ -11,9 +11,9 @@ use super::{
 use crate::{
     access::Scope as ScopeName,
     event::{LoggedEvent, Settled},
-    key::KeyId,
+    key::{KeyId, KeyRecord},
     principal::PrincipalKind,
-    store::{EventQuery, KeyPage, KeyQuery, Reads, StoredKey},
+    store::{Balance, EventQuery, KeyPage, KeyQuery, Reads, StoredKey},
 };
 
 const READ: ScopeName = ScopeName::from_static("keys:read");
@@ -73,7 +73,8 @@ impl CallerKeys {
     }
 
     /// Mints a key for the caller, which can do no more, and is good for no longer, than the caller can and is. Where the caller has an
-    /// expiry, an address list or a rate limit and none is asked, the new key has the same.
+    /// expiry, an address list or a rate limit and none is asked, the new key has the same. It is paid for from the caller's account, if there is
+    /// one.
     ///
     /// # Errors
     ///
@@ -195,6 +196,18 @@ impl CallerKeys {
         let mut query = EventQuery::newest(limit);
         query.before = before;
         self.keys.events(&query).await
+    }
+
+    /// How many uses are left of keys that were shown by this; see [`Keys::credits`].
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say.
+    pub async fn credits<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k KeyRecord>,
+    ) -> Result<Vec<Balance>, ManageError> {
+        self.keys.credits(keys).await
     }
 
     fn sees_all(&self) -> bool {

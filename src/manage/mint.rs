@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     Keys,
+    credits::account_of,
     error::{Conflict, ManageError, ManageErrorKind},
     label,
     policy::{Policy, Rights},
@@ -22,6 +23,7 @@ const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 impl Keys {
     pub(super) async fn mint(&self, maker: Maker, mut new: NewKey) -> Result<IssuedKey, ManageError> {
         label::check_lists(&new.grants)?;
+        self.check_that_credits_are_kept(new.credits.is_some()).await?;
         let mut reads = maker.reads();
         match &maker {
             Maker::Application(_) => label::check(&new.name, true)?,
@@ -109,7 +111,10 @@ pub(super) fn decide_mint(
     record.expires_at = new.expires_at.map(to_the_millisecond);
     record.allowed_ips = new.allowed_ips;
     record.rate_limit = new.rate_limit;
-    if let Some(rights) = maker.rights(view)? {
+    let mut writes = Writes::nothing();
+    let rights = maker.rights(view)?;
+    record.credits = account_of(record.id, new.credits, rights.as_ref(), now, &mut writes)?;
+    if let Some(rights) = rights {
         record.expires_at = record
             .expires_at
             .or_else(|| policy.default_expiry(rights.expires_at, now))
@@ -123,7 +128,6 @@ pub(super) fn decide_mint(
             return Err(ManageErrorKind::Quota.into());
         }
     }
-    let mut writes = Writes::nothing();
     let event = KeyEvent::new(KeyEventKind::Minted, &record, now, &maker.actor());
     writes.events.push(event.after(&record));
     writes.insert.push(record.clone());
@@ -179,6 +183,8 @@ pub(super) fn decide_rotation(
     new.grants = old.grants.clone();
     new.allowed_ips = old.allowed_ips.clone();
     new.rate_limit = old.rate_limit.clone();
+    // What is left of it: rotating fills nothing.
+    new.credits = old.credits;
     new.rotated_from = Some(old.id);
     // A fresh term as long as the old one, unless the maker may not give it: then what is left of the old.
     let term = old

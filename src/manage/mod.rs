@@ -56,6 +56,8 @@ mod label;
 
 mod request;
 
+mod credits;
+
 mod turns;
 
 mod verb;

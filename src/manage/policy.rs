@@ -5,7 +5,7 @@ use std::{
 
 use crate::{
     access::{AddressList, Grants, RateLimits},
-    key::{KeyRecord, KeyStatus},
+    key::{CreditAccount, KeyRecord, KeyStatus},
     principal::Principal,
     store::View,
 };
@@ -97,6 +97,7 @@ pub(super) struct Rights {
     pub(super) expires_at: Option<SystemTime>,
     pub(super) allowed_ips: Option<AddressList>,
     pub(super) rate_limit: Option<RateLimits>,
+    pub(super) credits: Option<CreditAccount>,
 }
 
 impl Rights {
@@ -106,6 +107,7 @@ impl Rights {
             expires_at: key.expires_at,
             allowed_ips: key.allowed_ips.clone(),
             rate_limit: key.rate_limit.clone(),
+            credits: key.credits,
         }
     }
 
@@ -140,6 +142,13 @@ impl Rights {
                 Excess::RateLimit,
                 bounds(&self.rate_limit, &others.rate_limit, RateLimits::covers),
             ),
+            (
+                // Another account is more, whatever is in it.
+                Excess::Credits,
+                bounds(&self.credits, &others.credits, |ours, theirs| {
+                    ours.id == theirs.id
+                }),
+            ),
         ];
         match within.into_iter().find(|(_, within)| !within) {
             None => Ok(()),
@@ -171,6 +180,8 @@ pub enum Excess {
     AllowedIps,
     /// A looser limit, or none.
     RateLimit,
+    /// Uses that are not from the same account, or as many as there are.
+    Credits,
 }
 
 impl Excess {
@@ -183,6 +194,7 @@ impl Excess {
             Self::Expiry => "expires_at",
             Self::AllowedIps => "allowed_ips",
             Self::RateLimit => "rate_limit",
+            Self::Credits => "credits",
         }
     }
 }
@@ -205,6 +217,8 @@ pub(super) fn rights_of(caller: &Principal, view: &View) -> Result<Rights, KeySt
         expires_at: caller.expires_at(),
         allowed_ips: caller.allowed_ips().cloned(),
         rate_limit: caller.rate_limit().cloned(),
+        // Only keys of the store have any, and of those it is said below.
+        credits: None,
     };
     if let Some(id) = caller.stored_key() {
         let key = view.key(id).ok_or(KeyStatus::Revoked)?;
@@ -226,6 +240,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+    use crate::key::KeyId;
 
     fn rights(expiry: Option<u64>, ips: Option<&[&str]>, rate: Option<&str>) -> Rights {
         Rights {
@@ -233,6 +248,7 @@ mod tests {
             expires_at: expiry.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
             allowed_ips: ips.map(|blocks| AddressList::new(blocks).expect("blocks")),
             rate_limit: rate.map(|rate| rate.parse().expect("a rate")),
+            credits: None,
         }
     }
 
@@ -261,6 +277,20 @@ mod tests {
         ] {
             assert_eq!(bound.cover(&wanted), Err(excess), "{wanted:?}");
         }
+    }
+
+    #[test]
+    fn whoever_draws_on_an_account_gives_out_no_other() {
+        let on = |account: Option<KeyId>, limit: &str| Rights {
+            credits: account.map(|id| CreditAccount::new(id, limit.parse().expect("credits"))),
+            ..rights(None, None, None)
+        };
+        let (one, other) = (KeyId::generate(), KeyId::generate());
+        let ours = on(Some(one), "10");
+        assert_eq!(ours.cover(&on(Some(one), "5")), Ok(()));
+        assert_eq!(ours.cover(&on(Some(other), "5")), Err(Excess::Credits));
+        assert_eq!(ours.cover(&on(None, "5")), Err(Excess::Credits));
+        assert_eq!(on(None, "5").cover(&ours), Ok(()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
 };
 
 use crate::{
-    access::{AddressList, Grants, RateLimits, Resources, Scopes},
+    access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
     event::{Actor, Receipt},
     key::{KeyDigest, KeyRecord, Secret},
     principal::Principal,
@@ -20,6 +20,7 @@ pub struct NewKey {
     pub(super) expires_at: Option<SystemTime>,
     pub(super) allowed_ips: Option<AddressList>,
     pub(super) rate_limit: Option<RateLimits>,
+    pub(super) credits: Option<Credits>,
 }
 
 impl NewKey {
@@ -32,6 +33,7 @@ impl NewKey {
             expires_at: None,
             allowed_ips: None,
             rate_limit: None,
+            credits: None,
         }
     }
 
@@ -62,6 +64,15 @@ impl NewKey {
     /// How often the key may be used.
     pub fn rate_limit(mut self, rate: RateLimits) -> Self {
         self.rate_limit = Some(rate);
+        self
+    }
+
+    /// How many uses there are of the key, and of all keys that take over from it or are made with it, together: they are counted down in
+    /// one account, in the store, and by all processes as one. The store has to keep [credits](crate::store::KeyStore::spend).
+    ///
+    /// A caller whose own key draws on an account makes keys that draw on the same, and cannot ask for another.
+    pub fn credits(mut self, credits: Credits) -> Self {
+        self.credits = Some(credits);
         self
     }
 }
@@ -111,6 +122,7 @@ pub struct KeyChange {
     pub(super) expires_at: Option<Option<SystemTime>>,
     pub(super) allowed_ips: Option<Option<AddressList>>,
     pub(super) rate_limit: Option<Option<RateLimits>>,
+    pub(super) credits: Option<Credits>,
 }
 
 impl KeyChange {
@@ -161,7 +173,15 @@ impl KeyChange {
         self
     }
 
-    /// The key as it would be.
+    /// As many uses as this again, whatever is left, and from now on. The one thing that can become more than it was: it takes the application, or a
+    /// caller with the scope `keys:admin` whose own key draws on no account. It holds for all keys on the same account; a key without
+    /// one has one from then on.
+    pub fn credits(mut self, credits: Credits) -> Self {
+        self.credits = Some(credits);
+        self
+    }
+
+    /// The key as it would be, but for its account.
     pub(super) fn apply(&self, key: &KeyRecord, now: SystemTime) -> KeyRecord {
         let mut changed = key.clone();
         if let Some(name) = &self.name {

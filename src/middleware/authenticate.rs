@@ -9,16 +9,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    body::RefusalBody,
-    future::ResponseFuture,
-    gate::{Gate, too_often},
-    guard::GuardedBody,
-    held::Held,
+    body::RefusalBody, charge::Charged, future::ResponseFuture, gate::Gate, guard::GuardedBody, held::Held,
 };
-use crate::{
-    authn::{Pending, Verdict},
-    limit::Charge,
-};
+use crate::authn::{Pending, Verdict};
 
 /// The service of [`ApiKeyAuth`](crate::ApiKeyAuth): lets a request in with its [`Principal`](crate::principal::Principal), or refuses it.
 #[derive(Clone)]
@@ -84,17 +77,15 @@ where
                 if let Err(refusal) = gate.check(&request, &principal) {
                     return refused(refusal, head);
                 }
-                let taken = match gate.charge(&request, &principal) {
-                    Charge::Free => None,
-                    Charge::Taken(taken) => Some(taken),
-                    Charge::Refused(left) => return refused(too_often(&left), head),
-                    Charge::Ask(demand) => {
-                        return self.wait(request, |gate, held| {
-                            ResponseFuture::charging(gate, demand, principal, held)
-                        });
+                match gate.charge(&request, &principal) {
+                    Charged::Done(bill) => {
+                        ResponseFuture::admitted(gate.clone(), &mut self.inner, request, principal, bill)
                     }
-                };
-                ResponseFuture::admitted(gate.clone(), &mut self.inner, request, principal, taken)
+                    Charged::Refused(refusal) => refused(refusal, head),
+                    Charged::Ask(order) => self.wait(request, |gate, held| {
+                        ResponseFuture::charging(gate, order, principal, held)
+                    }),
+                }
             }
             Some(Verdict::Refused(refusal)) => refused(gate.judged(&request, refusal), head),
             Some(Verdict::Pending(verdict)) => self.wait_for(verdict, request),

@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::{
     body::RefusalBody,
+    charge::{Bill, Order},
     gate::Gate,
     guard::GuardedBody,
     held::{Held, Next, Wait},
@@ -25,7 +26,6 @@ use super::{
 };
 use crate::{
     authn::{Pending, Refusal},
-    limit::{Demand, Taken},
     principal::Principal,
     trace::RequestSpan,
 };
@@ -54,7 +54,7 @@ pin_project! {
             #[pin]
             future: S::Future,
             authenticated: bool,
-            taken: Option<Taken>,
+            bill: Option<Bill>,
             stream: Option<Stream>,
         },
         /// Something has to be waited for: the one box there is, and not on the hot path.
@@ -80,12 +80,12 @@ where
         service: &mut S,
         request: Request<B>,
         principal: Principal,
-        taken: Option<Taken>,
+        bill: Bill,
     ) -> Self
     where
         B: 'static,
     {
-        let (span, state) = State::inside(&gate, service, request, principal, taken);
+        let (span, state) = State::inside(&gate, service, request, principal, bill);
         Self { gate, span, state }
     }
 
@@ -102,8 +102,8 @@ where
         Self::quiet(gate, State::waiting(Wait::Verdict { verdict }, held))
     }
 
-    pub(super) fn charging(gate: Arc<Gate>, demand: Demand, principal: Principal, held: Held<S, B>) -> Self {
-        let wait = Wait::charging(&gate, demand, principal);
+    pub(super) fn charging(gate: Arc<Gate>, order: Order, principal: Principal, held: Held<S, B>) -> Self {
+        let wait = Wait::charging(&gate, order, principal);
         Self::quiet(gate, State::waiting(wait, held))
     }
 
@@ -125,7 +125,7 @@ where
         service: &mut S,
         mut request: Request<B>,
         principal: Principal,
-        taken: Option<Taken>,
+        bill: Bill,
     ) -> (RequestSpan, Self)
     where
         B: 'static,
@@ -140,7 +140,7 @@ where
         let state = Self::Inner {
             future,
             authenticated: true,
-            taken,
+            bill: Some(bill),
             stream,
         };
         (span, state)
@@ -150,7 +150,7 @@ where
         Self::Inner {
             future,
             authenticated: false,
-            taken: None,
+            bill: None,
             stream: None,
         }
     }
@@ -181,7 +181,7 @@ where
                 StateProjection::Inner {
                     future,
                     authenticated,
-                    taken,
+                    bill,
                     stream,
                 } => {
                     let _entered = this.span.enter();
@@ -191,8 +191,8 @@ where
                         (Poll::Pending, Some(stream)) => ready!(stream.poll_ended(context)),
                         (Poll::Ready(mut response), stream) => {
                             mark(response.headers_mut(), this.gate.vary.as_ref(), *authenticated);
-                            if let Some(taken) = taken.take() {
-                                this.gate.account(taken, &mut response);
+                            if let Some(bill) = bill.take() {
+                                this.gate.account(bill, &mut response);
                             }
                             match guarded(response, stream.take()) {
                                 Ok(response) => return Poll::Ready(Ok(response)),
@@ -219,9 +219,9 @@ where
                     let mut held = waiting.held.take().expect("what is waited for comes once");
                     match next {
                         Next::Wait(wait) => State::waiting(wait, held),
-                        Next::Known(principal, taken) => {
+                        Next::Known(principal, bill) => {
                             let (span, state) =
-                                State::inside(this.gate, &mut held.ready, held.request, principal, taken);
+                                State::inside(this.gate, &mut held.ready, held.request, principal, bill);
                             *this.span = span;
                             state
                         }

@@ -1,23 +1,22 @@
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use http::{
-    HeaderValue, Method, Request, Response,
+    HeaderValue, Method, Request,
     header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
     request::Parts,
 };
 
 use super::{
     address::{ClientAddress, household},
-    allowance::{self, Told},
-    cost::{CostOf, RequestHead},
+    cost::CostOf,
     forwarded::Proxies,
     origin,
 };
 use crate::{
-    authn::{Authenticator, Refusal, RefusalKind, Unavailable, Verdict},
+    authn::{Authenticator, Purse, Refusal, RefusalKind, Verdict},
     budget::Household,
     credential::{Presented, Reader},
-    limit::{Charge, Demand, Failures, Limiter, Taken},
+    limit::{Failures, Limiter},
     principal::{Anonymous, Principal, PrincipalKind, Realm},
 };
 
@@ -32,6 +31,8 @@ pub(crate) struct Gate {
     pub(crate) proxies: Option<Proxies>,
     /// What a request counts for, where it is not one.
     pub(crate) cost: Option<CostOf>,
+    /// What uses of keys are paid from; `None` where there are no accounts.
+    pub(crate) purse: Option<Purse>,
     pub(crate) realm: Arc<Realm>,
     pub(crate) vary: Option<HeaderValue>,
     /// Whether a CORS preflight passes without a credential.
@@ -103,28 +104,6 @@ impl Gate {
         Ok(())
     }
 
-    /// Counts the request against what limits the principal. Last: what is refused for another reason uses nothing.
-    pub(super) fn charge<B>(&self, request: &Request<B>, principal: &Principal) -> Charge {
-        self.limiter.charge(principal, || {
-            self.cost
-                .as_ref()
-                .map_or(1, |cost| cost(&RequestHead::of(request)))
-        })
-    }
-
-    /// The same, where that takes asking somebody else.
-    pub(super) fn ask(self: &Arc<Self>, demand: Demand) -> Charging {
-        let gate = self.clone();
-        Box::pin(async move {
-            match gate.limiter.ask(demand).await {
-                Ok(Charge::Refused(taken)) => Err(too_often(&taken)),
-                Ok(Charge::Taken(taken)) => Ok(Some(taken)),
-                Ok(Charge::Free | Charge::Ask(_)) => Ok(None),
-                Err(away) => Err(Refusal::unavailable(Unavailable::new(away))),
-            }
-        })
-    }
-
     /// Hands the request over: whatever principal somebody else put there is replaced.
     pub(super) fn admit<B>(&self, request: &mut Request<B>, principal: Principal) {
         self.realm.decisions.allowed(principal.kind() as usize);
@@ -137,22 +116,6 @@ impl Gate {
         self.realm.decisions.anonymous();
         self.clear(request);
         request.extensions_mut().insert(Anonymous(self.realm.clone()));
-    }
-
-    /// Tells a caller what is left of its limit. What was refused further inside, for a scope that is missing, has used nothing.
-    pub(super) fn account<B>(&self, taken: Taken, response: &mut Response<B>) {
-        let left = match response.extensions().get::<Refusal>() {
-            Some(_) => self.limiter.give_back(taken),
-            None => taken,
-        };
-        allowance::tell(response.headers_mut(), left.lines().map(Told::of_line));
-    }
-
-    /// Nothing came of it.
-    pub(super) fn give_back(&self, taken: Option<Taken>) {
-        if let Some(taken) = taken {
-            self.limiter.give_back(taken);
-        }
     }
 
     /// What the fallback gets to see of a request.
@@ -172,14 +135,6 @@ impl Gate {
         self.reader.conceal(request.headers_mut());
         request.extensions_mut().remove::<Principal>();
     }
-}
-
-pub(super) type Charging = Pin<Box<dyn Future<Output = Result<Option<Taken>, Refusal>> + Send>>;
-
-/// The refusal of a request for which there was too little left.
-pub(super) fn too_often(left: &Taken) -> Refusal {
-    let wait = left.lines().map(|line| line.left.retry_after).max();
-    Refusal::limited(left.allowances(), wait)
 }
 
 fn is_preflight<B>(request: &Request<B>) -> bool {

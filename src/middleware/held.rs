@@ -1,4 +1,4 @@
-//! A request that waits before it is let in: for its key to be looked up, for its uses to be counted elsewhere, or for both in turn.
+//! A request that waits before it is let in: for its key to be looked up, for its uses to be counted or paid elsewhere, or for both in turn.
 
 use std::{
     pin::Pin,
@@ -9,10 +9,12 @@ use std::{
 use http::Request;
 use pin_project_lite::pin_project;
 
-use super::gate::{Charging, Gate, too_often};
+use super::{
+    charge::{Bill, Charged, Charging, Order},
+    gate::Gate,
+};
 use crate::{
     authn::{Pending, Refusal, RefusalKind, Verdict},
-    limit::{Charge, Demand, Taken},
     principal::{Principal, PrincipalKind},
 };
 
@@ -21,9 +23,8 @@ pub(super) struct Held<S, B> {
     pub(super) ready: S,
     pub(super) request: Request<B>,
     optional: bool,
-    /// What it has used already.
-    taken: Option<Taken>,
-    charged: bool,
+    /// What it has used already; `None` before that is counted.
+    bill: Option<Bill>,
 }
 
 impl<S, B> Held<S, B> {
@@ -32,8 +33,7 @@ impl<S, B> Held<S, B> {
             ready,
             request,
             optional,
-            taken: None,
-            charged: false,
+            bill: None,
         }
     }
 }
@@ -56,15 +56,15 @@ pin_project! {
 /// What comes of it.
 pub(super) enum Next {
     Wait(Wait),
-    Known(Principal, Option<Taken>),
+    Known(Principal, Bill),
     Anonymous,
     Refused(Refusal),
 }
 
 impl Wait {
-    pub(super) fn charging(gate: &Arc<Gate>, demand: Demand, principal: Principal) -> Self {
+    pub(super) fn charging(gate: &Arc<Gate>, order: Order, principal: Principal) -> Self {
         Self::Charge {
-            answer: gate.ask(demand),
+            answer: gate.ask(order, principal.clone()),
             principal: Some(principal),
         }
     }
@@ -86,12 +86,11 @@ impl Wait {
                 Err(refusal) => held.refused(gate, refusal),
             },
             WaitProjection::Charge { answer, principal } => {
-                let taken = ready!(answer.as_mut().poll(context));
+                let bill = ready!(answer.as_mut().poll(context));
                 let principal = principal.take().expect("nothing is polled after it was ready");
-                match taken {
-                    Ok(taken) => {
-                        held.taken = taken;
-                        held.charged = true;
+                match bill {
+                    Ok(bill) => {
+                        held.bill = Some(bill);
                         held.again(gate, principal)
                     }
                     Err(refusal) => Next::Refused(refusal),
@@ -107,14 +106,13 @@ impl<S, B> Held<S, B> {
         if let Err(refusal) = gate.check(&self.request, &principal) {
             return self.refused(gate, refusal);
         }
-        if self.charged {
-            return Next::Known(principal, self.taken.take());
+        if let Some(bill) = self.bill.take() {
+            return Next::Known(principal, bill);
         }
         match gate.charge(&self.request, &principal) {
-            Charge::Free => Next::Known(principal, None),
-            Charge::Taken(taken) => Next::Known(principal, Some(taken)),
-            Charge::Refused(left) => Next::Refused(too_often(&left)),
-            Charge::Ask(demand) => Next::Wait(Wait::charging(gate, demand, principal)),
+            Charged::Done(bill) => Next::Known(principal, bill),
+            Charged::Refused(refusal) => Next::Refused(refusal),
+            Charged::Ask(order) => Next::Wait(Wait::charging(gate, order, principal)),
         }
     }
 
@@ -122,7 +120,7 @@ impl<S, B> Held<S, B> {
     fn again(&mut self, gate: &Arc<Gate>, principal: Principal) -> Next {
         // A session is the fallback's, and is not asked for twice.
         if principal.kind() == PrincipalKind::Session {
-            return Next::Known(principal, self.taken.take());
+            return Next::Known(principal, self.bill.take().unwrap_or_default());
         }
         match gate.verdict(&self.request, self.optional) {
             Some(Verdict::Known(principal)) => self.known(gate, principal),
@@ -135,7 +133,9 @@ impl<S, B> Held<S, B> {
     }
 
     fn refused(&mut self, gate: &Gate, refusal: Refusal) -> Next {
-        gate.give_back(self.taken.take());
+        if let Some(bill) = self.bill.take() {
+            gate.give_back(bill);
+        }
         Next::Refused(gate.judged(&self.request, refusal))
     }
 }

@@ -48,6 +48,8 @@ mod origin;
 
 mod gate;
 
+mod charge;
+
 mod connection;
 
 mod guard;

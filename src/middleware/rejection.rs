@@ -84,6 +84,9 @@ impl Rejection {
         if let Some(allowances) = refusal.as_limited() {
             allowance::tell(&mut headers, allowances.iter().map(allowance::Told::of));
         }
+        if let Some(left) = refusal.as_used_up() {
+            allowance::tell(&mut headers, [allowance::Told::of_credits(left)].into_iter());
+        }
         if let Some(realm) = realm {
             wire.challenge(&refusal, &realm, &mut headers);
         }
@@ -176,6 +179,11 @@ impl Wire {
                 StatusCode::TOO_MANY_REQUESTS,
                 NoChallenge,
                 "The API key has been used too often; see Retry-After.",
+            ),
+            RefusalKind::UsedUp => (
+                StatusCode::TOO_MANY_REQUESTS,
+                NoChallenge,
+                "The API key has too few uses left; see RateLimit.",
             ),
             RefusalKind::TooManyFailures => (
                 StatusCode::TOO_MANY_REQUESTS,

@@ -20,11 +20,14 @@ use crate::{
 
 mod ended;
 
+mod kind;
+
 mod needs;
 
 mod watched;
 
 pub use ended::Ended;
+pub use kind::PrincipalKind;
 
 pub(crate) use needs::Asked;
 pub(crate) use watched::{Keeper, Origin, Watch, Watched};
@@ -42,6 +45,8 @@ pub struct Identity {
     key_id: Option<Box<str>>,
     /// The same, where it is the id of a key in the store.
     stored_key: Option<KeyId>,
+    /// Where its uses are counted down. How many are left is never kept here.
+    credit_account: Option<KeyId>,
     grants: Grants,
     limits: Option<Box<Limits>>,
     expires_at: Option<SystemTime>,
@@ -64,6 +69,7 @@ impl Identity {
             name: Box::default(),
             key_id: None,
             stored_key: None,
+            credit_account: None,
             grants: Grants::none(),
             limits: None,
             expires_at: None,
@@ -80,6 +86,7 @@ impl Identity {
             name: record.name.as_str().into(),
             key_id: Some(record.id.to_string().into()),
             stored_key: Some(record.id),
+            credit_account: record.credits.map(|account| account.id),
             grants: record.grants.clone(),
             limits: (record.allowed_ips.is_some() || record.rate_limit.is_some()).then(|| {
                 Box::new(Limits {
@@ -319,6 +326,11 @@ impl Principal {
         self.0.identity.stored_key()
     }
 
+    /// The account that each use of the key is taken from, where there is one.
+    pub(crate) fn credit_account(&self) -> Option<KeyId> {
+        self.0.identity.credit_account
+    }
+
     /// Where the uses of the key are counted.
     pub(crate) fn used(&self) -> Option<&Arc<LastUsed>> {
         self.0.used.as_ref()
@@ -357,33 +369,6 @@ impl fmt::Debug for Principal {
             .field("kind", &self.0.kind)
             .field("identity", &self.0.identity)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a caller was recognised by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PrincipalKind {
-    /// A static key, from the configuration.
-    External,
-    /// A key that the resolver or the store knows.
-    Key,
-    /// No key: a session, or whatever else the application's fallback recognises.
-    Session,
-}
-
-impl PrincipalKind {
-    /// Each of them at the place of its own number.
-    pub(crate) const ALL: [Self; 3] = [Self::External, Self::Key, Self::Session];
-
-    /// The kind as one word: `external`, `key` or `session`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::External => "external",
-            Self::Key => "key",
-            Self::Session => "session",
-        }
     }
 }
 

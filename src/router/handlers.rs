@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     event::LoggedEvent,
+    key::KeyRecord,
     manage::IssuedKey,
-    store::{KeyQuery, StoredKey},
+    store::{Balance, KeyQuery, StoredKey},
 };
 
 type Answer = Result<Response, Problem>;
@@ -21,7 +22,7 @@ pub(super) async fn mint(call: Call<Mint>, body: Object) -> Answer {
     let new = wish::new_key(body, call.caller.owner())?;
     let issued = call.keys().issue(new).await;
     let issued = issued.map_err(|error| call.failed(&error))?;
-    Ok(call.issued(&issued, 0))
+    Ok(call.issued(&issued, 0).await)
 }
 
 /// `GET /`
@@ -34,10 +35,12 @@ pub(super) async fn list(call: Call<List>, query: KeyPageQuery) -> Answer {
     let mut page = page.map_err(|error| call.failed(&error))?;
     let more = cut(&mut page.keys, query.limit);
     let next_cursor = page.keys.last().filter(|_| more).map(|key| key.id.to_string());
+    let balances = call.keys().credits(&page.keys).await;
+    let balances = balances.map_err(|error| call.failed(&error))?;
     let data = page.keys.iter();
     Ok(shown(&KeyList {
         data: data
-            .map(|key| KeyView::of(key, page.now, call.shared.scopes.as_deref()))
+            .map(|key| KeyView::of(key, page.now, call.shared.scopes.as_deref(), &balances))
             .collect(),
         next_cursor,
     }))
@@ -46,7 +49,10 @@ pub(super) async fn list(call: Call<List>, query: KeyPageQuery) -> Answer {
 /// `GET /{id}`
 pub(super) async fn show(call: Call<Read>, Named(id): Named) -> Answer {
     let key = call.keys().get(id).await;
-    call.key(&key.map_err(|error| call.failed(&error))?)
+    let key = key.map_err(|error| call.failed(&error))?;
+    let balances = call.keys().credits([&key.record]).await;
+    let balances = balances.map_err(|error| call.failed(&error))?;
+    Ok(call.key(&key, &balances))
 }
 
 /// `PATCH /{id}`
@@ -54,7 +60,9 @@ pub(super) async fn change(call: Call<Change>, id: Result<Named, Problem>, body:
     let change = wish::change(body)?;
     let Named(id) = id?;
     let key = call.keys().change(id, change).await;
-    call.key(&key.map_err(|error| call.failed(&error))?)
+    let key = key.map_err(|error| call.failed(&error))?;
+    let balances = call.after_a_change(&key.record).await;
+    Ok(call.key(&key, &balances))
 }
 
 /// `POST /{id}/rotate`
@@ -67,7 +75,7 @@ pub(super) async fn rotate(
     let Named(id) = id?;
     let issued = call.keys().rotate(id, overlap).await;
     let issued = issued.map_err(|error| call.failed(&error))?;
-    Ok(call.issued(&issued, 2))
+    Ok(call.issued(&issued, 2).await)
 }
 
 /// `DELETE /{id}`
@@ -109,14 +117,25 @@ pub(super) async fn other_method() -> Problem {
 }
 
 impl<R: Needs> Call<R> {
-    fn key(&self, key: &StoredKey) -> Answer {
-        let view = KeyView::of(&key.record, key.now, self.shared.scopes.as_deref());
-        Ok(shown(&view))
+    /// What is left in the account of a key that was changed a moment ago. The change is told of also where this cannot be had.
+    async fn after_a_change(&self, key: &KeyRecord) -> Vec<Balance> {
+        self.keys().credits([key]).await.unwrap_or_default()
     }
 
-    fn issued(&self, issued: &IssuedKey, above: usize) -> Response {
+    fn key(&self, key: &StoredKey, balances: &[Balance]) -> Response {
+        let view = KeyView::of(&key.record, key.now, self.shared.scopes.as_deref(), balances);
+        shown(&view)
+    }
+
+    async fn issued(&self, issued: &IssuedKey, above: usize) -> Response {
         let record = &issued.record;
-        let view = KeyView::of(record, record.created_at, self.shared.scopes.as_deref());
+        let balances = self.after_a_change(record).await;
+        let view = KeyView::of(
+            record,
+            record.created_at,
+            self.shared.scopes.as_deref(),
+            &balances,
+        );
         let key = issued.key.expose();
         created(&self.place_of(record.id, above), &IssuedView { key, view })
     }

@@ -9,7 +9,7 @@
 //! | `POST /` | `keys:write` | 201: the new key, the one answer that holds it in the clear |
 //! | `GET /` | `keys:read` | the caller's keys, the newest first; with `keys:admin` those of all owners |
 //! | `GET /{id}` | `keys:read` | one |
-//! | `PATCH /{id}` | `keys:write` | the key renamed, narrowed, switched off or on |
+//! | `PATCH /{id}` | `keys:write` | the key renamed, narrowed, switched off or on; by an administrator, with all of its `credits` again |
 //! | `POST /{id}/rotate` | `keys:write` | 201: a key that takes over |
 //! | `DELETE /{id}` | `keys:write` | 204: revoked for good |
 //! | `DELETE /current` | the key itself | 204: revoked by whoever holds it |

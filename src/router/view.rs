@@ -11,6 +11,7 @@ use crate::{
     clock::to_unix_ms,
     event::{LoggedEvent, Receipt},
     key::KeyRecord,
+    store::Balance,
 };
 
 /// A key. Its text is not in it.
@@ -38,6 +39,9 @@ pub(super) struct KeyView {
     /// Such as `100/1m`; `null` for no limit of its own.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     rate_limit: Option<String>,
+    /// What its uses are counted down from; `null` for as many as there are.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    credits: Option<CreditsView>,
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     created_at: String,
     /// The first moment at which the key is no longer good.
@@ -55,6 +59,17 @@ pub(super) struct KeyView {
     /// The key that took over from this one.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     rotated_to: Option<String>,
+}
+
+/// The uses of a key and of all that come of it, together.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Credits))]
+pub(super) struct CreditsView {
+    /// How many there are when all are there, and after how long they are there again, such as `1000` or `1000/30d`.
+    limit: String,
+    /// How many are left; `null` where a change was made and that could not be found out after it.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    left: Option<u32>,
 }
 
 /// Which processes have applied a revocation.
@@ -154,8 +169,23 @@ pub(super) struct EventList {
 }
 
 impl KeyView {
-    /// `known` are the scopes of the application, where it has told them.
-    pub(super) fn of(key: &KeyRecord, now: SystemTime, known: Option<&[Scope]>) -> Self {
+    /// `known` are the scopes of the application, where it has told them; `balances` what is left in the accounts.
+    pub(super) fn of(
+        key: &KeyRecord,
+        now: SystemTime,
+        known: Option<&[Scope]>,
+        balances: &[Balance],
+    ) -> Self {
+        let credits = key.credits.map(|account| {
+            let balance = balances.iter().find(|balance| balance.account.id == account.id);
+            CreditsView {
+                limit: balance
+                    .map_or(account, |balance| balance.account)
+                    .limit
+                    .to_string(),
+                left: balance.map(|balance| balance.left),
+            }
+        });
         Self {
             id: key.id.to_string(),
             name: key.name.clone(),
@@ -169,6 +199,7 @@ impl KeyView {
                 .as_ref()
                 .map(|listed| AddressList::iter(listed).collect()),
             rate_limit: key.rate_limit.as_ref().map(ToString::to_string),
+            credits,
             created_at: date(key.created_at),
             expires_at: key.expires_at.map(date),
             disabled_at: key.disabled_at.map(date),

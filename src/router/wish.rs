@@ -13,7 +13,7 @@ use super::{
     problem::{FieldError, Problem},
 };
 use crate::{
-    access::{AddressList, Grants, RateLimits, Resources, Scopes},
+    access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
     manage::{DEFAULT_OVERLAP, KeyChange, NewKey, check_name},
 };
 
@@ -60,6 +60,9 @@ pub(super) fn new_key(body: Object, owner: &str) -> Result<NewKey, Problem> {
     if let Said::Value(rate) = form.rate() {
         new = new.rate_limit(rate);
     }
+    if let Said::Value(credits) = form.credits() {
+        new = new.credits(credits);
+    }
     form.end(new)
 }
 
@@ -87,6 +90,10 @@ pub(super) fn change(body: Object) -> Result<KeyChange, Problem> {
     }
     if let Some(rate) = form.rate().nullable() {
         change = change.rate_limit(rate);
+    }
+    // What is sold by use is not given away by leaving it out.
+    if let Some(credits) = form.credits().required(&mut form, "credits") {
+        change = change.credits(credits);
     }
     form.end(change)
 }
@@ -232,6 +239,11 @@ impl Form {
         const MESSAGE: &str = "must be 1 to 4 limits with commas between them, each a number of requests and a period of 1 second to 30 days, such \
                                as 100/1m or per-minute=100/1m;burst=20";
         self.read("rate_limit", MESSAGE, |value| value.as_str()?.parse().ok())
+    }
+
+    fn credits(&mut self) -> Said<Credits> {
+        const MESSAGE: &str = "must be a number of uses, such as 1000, or also a period of 1 second to 366 days, such as 1000/30d";
+        self.read("credits", MESSAGE, |value| value.as_str()?.parse().ok())
     }
 
     /// The value, unless there is anything to complain about: also that something is left.

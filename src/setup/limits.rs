@@ -40,7 +40,8 @@ impl Builder {
     }
 
     /// How many uses a request counts for; one if not set. Zero counts for nothing, and is let through when all is used up. More than a limit lets through
-    /// at once counts for all of that.
+    /// at once counts for all of that. So many of the uses that a key was [sold with](crate::access::Credits) it takes, too: of those, more than there are in
+    /// all are never there.
     ///
     /// ```
     /// # use tower_api_key::{ApiKeyAuth, authn::StaticKey};

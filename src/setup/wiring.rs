@@ -9,7 +9,7 @@ use super::{
 use crate::{
     authn::{
         Authenticator, Breaker, Cache, Confirming, Foreign, GRACE, Limits, Listening, Load, Lookup, MakeFeed,
-        RefusalKind, Sessions, Stale, StaticKeys, StoreResolver, Streams, Usage,
+        Purse, RefusalKind, Sessions, Stale, StaticKeys, StoreResolver, Streams, Usage,
     },
     budget::{ADDRESSES, Budget, Budgets},
     credential::Reader,
@@ -109,6 +109,10 @@ impl Builder {
         let failures = self
             .failure_limit
             .map(|limit| Failures::new(limit, self.clock.clone()));
+        let purse = match &self.origin {
+            Origin::Store(store, _) => Some(Purse::new(store.clone(), self.lookup_timeout)),
+            Origin::Resolver(_) | Origin::Nowhere => None,
+        };
         let gate = move |lookup| Gate {
             vary: reader.vary(),
             reader,
@@ -119,6 +123,7 @@ impl Builder {
             },
             limiter,
             cost,
+            purse,
             failures,
             proxies,
             realm,

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoredKey};
+use super::{Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoredKey};
 use crate::{
     event::{ChainHead, Feed, LoggedEvent, Receipt},
     key::{KeyDigest, KeyId},
@@ -28,6 +28,9 @@ pub(crate) trait DynStore: fmt::Debug + Send + Sync {
     fn ping(&self) -> Answer<'_, ()>;
     fn find_many<'a>(&'a self, digests: &'a [KeyDigest]) -> Answer<'a, Vec<StoredKey>>;
     fn touch<'a>(&'a self, uses: &'a [(KeyId, SystemTime)]) -> Answer<'a, ()>;
+    fn spend(&self, account: KeyId, cost: u32) -> Answer<'_, Spent>;
+    fn give_back(&self, account: KeyId, cost: u32) -> Answer<'_, ()>;
+    fn credits<'a>(&'a self, accounts: &'a [KeyId]) -> Answer<'a, Vec<Balance>>;
     fn feed(&self) -> Option<Feed>;
     fn tells(&self) -> bool;
     fn lease(&self) -> Duration;
@@ -88,6 +91,21 @@ impl<S: KeyStore> DynStore for S {
 
     fn touch<'a>(&'a self, uses: &'a [(KeyId, SystemTime)]) -> Answer<'a, ()> {
         Box::pin(metric::timed("touch", KeyStore::touch(self, uses)))
+    }
+
+    fn spend(&self, account: KeyId, cost: u32) -> Answer<'_, Spent> {
+        Box::pin(metric::timed("spend", KeyStore::spend(self, account, cost)))
+    }
+
+    fn give_back(&self, account: KeyId, cost: u32) -> Answer<'_, ()> {
+        Box::pin(metric::timed(
+            "give_back",
+            KeyStore::give_back(self, account, cost),
+        ))
+    }
+
+    fn credits<'a>(&'a self, accounts: &'a [KeyId]) -> Answer<'a, Vec<Balance>> {
+        Box::pin(metric::timed("credits", KeyStore::credits(self, accounts)))
     }
 
     fn feed(&self) -> Option<Feed> {

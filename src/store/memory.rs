@@ -8,8 +8,8 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::{
-    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey, View,
-    Writes,
+    Balance, Decide, EventQuery, Filling, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
+    StoreErrorKind, StoredKey, View, Writes, credits::missing,
 };
 use crate::{
     clock::{Clock, SystemClock, from_unix_ms, to_unix_ms},
@@ -26,6 +26,7 @@ pub struct MemoryStore(Arc<Inner>);
 struct Inner {
     keys: DashMap<KeyId, KeyRecord>,
     ids: DashMap<KeyDigest, KeyId>,
+    accounts: DashMap<KeyId, Filling>,
     /// Held by the one transaction that is under way, and never across an await.
     log: Mutex<Log>,
     check_key: CheckKey,
@@ -59,6 +60,7 @@ impl MemoryStore {
         Ok(Self(Arc::new(Inner {
             keys: DashMap::new(),
             ids: DashMap::new(),
+            accounts: DashMap::new(),
             log: Mutex::default(),
             check_key: CheckKey::from_bytes(&bytes),
             clock: Arc::new(clock),
@@ -68,7 +70,23 @@ impl MemoryStore {
 
 impl Inner {
     fn record(&self, id: KeyId) -> Option<KeyRecord> {
-        self.keys.get(&id).map(|key| key.clone())
+        let record = self.keys.get(&id).map(|key| key.clone())?;
+        Some(self.with_limit(record))
+    }
+
+    /// With the limit of its account as it is now: other keys may have the same.
+    fn with_limit(&self, mut record: KeyRecord) -> KeyRecord {
+        let filling = record.credits.and_then(|account| self.accounts.get(&account.id));
+        record.credits = filling.map(|filling| filling.account).or(record.credits);
+        record
+    }
+
+    /// Forgets an account that no key names any more.
+    fn forget_account(&self, account: KeyId) {
+        let names = |key: &KeyRecord| key.credits.is_some_and(|credits| credits.id == account);
+        if !self.keys.iter().any(|key| names(&key)) {
+            self.accounts.remove(&account);
+        }
     }
 
     fn view(&self, reads: &Reads) -> View {
@@ -97,6 +115,7 @@ impl Inner {
         let Writes {
             insert,
             update,
+            fill,
             delete,
             events,
         } = writes;
@@ -116,6 +135,9 @@ impl Inner {
                 "a key that is to be changed is not there",
             ));
         }
+        for filling in fill {
+            self.accounts.insert(filling.account.id, filling);
+        }
         for key in insert {
             self.keys.insert(key.id, key.clone());
             self.ids.insert(key.digest, key.id);
@@ -128,6 +150,9 @@ impl Inner {
         for id in delete {
             if let Some((_, key)) = self.keys.remove(&id) {
                 self.ids.remove(&key.digest);
+                if let Some(account) = key.credits {
+                    self.forget_account(account.id);
+                }
             }
         }
         for event in events {
@@ -180,7 +205,8 @@ impl KeyStore for MemoryStore {
             .collect();
         keys.sort_unstable_by_key(|key| std::cmp::Reverse(key.id));
         keys.truncate(query.limit as usize);
-        Ok(KeyPage::new(keys, now))
+        let keys = keys.into_iter().map(|key| self.0.with_limit(key));
+        Ok(KeyPage::new(keys.collect(), now))
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<LoggedEvent>, StoreError> {
@@ -245,6 +271,33 @@ impl KeyStore for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn spend(&self, account: KeyId, cost: u32) -> Result<Spent, StoreError> {
+        let now = self.0.clock.now();
+        let mut kept = self
+            .0
+            .accounts
+            .get_mut(&account)
+            .ok_or_else(|| missing(account))?;
+        let spent = kept.spend(cost, now);
+        if let Some(spent) = spent {
+            *kept = spent;
+        }
+        Ok(Spent::new(spent.is_some(), kept.balance(now)))
+    }
+
+    async fn give_back(&self, account: KeyId, cost: u32) -> Result<(), StoreError> {
+        if let Some(mut kept) = self.0.accounts.get_mut(&account) {
+            *kept = kept.left(kept.left.saturating_add(cost));
+        }
+        Ok(())
+    }
+
+    async fn credits(&self, accounts: &[KeyId]) -> Result<Vec<Balance>, StoreError> {
+        let now = self.0.clock.now();
+        let kept = accounts.iter().filter_map(|id| self.0.accounts.get(id));
+        Ok(kept.map(|kept| kept.balance(now)).collect())
     }
 
     fn check_key(&self) -> CheckKey {

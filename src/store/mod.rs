@@ -21,6 +21,8 @@ use crate::{
     key::{CheckKey, KeyDigest, KeyId, KeyRecord},
 };
 
+mod credits;
+
 mod transaction;
 
 mod query;
@@ -43,6 +45,7 @@ mod postgres;
 #[cfg(feature = "testing")]
 pub mod conformance;
 
+pub use credits::{Balance, Filling, Spent};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
@@ -179,6 +182,40 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     fn touch(&self, uses: &[(KeyId, SystemTime)]) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _kept_nowhere = uses;
         async { Ok(()) }
+    }
+
+    /// Takes uses from an account: all of `cost`, or none where there are fewer. One step for everybody, in whatever process: what is left
+    /// is never read first and written then. An account whose period has ended is filled up by it, by the store's time.
+    ///
+    /// Is no change of a key: no event, and nothing for the [feed](KeyStore::feed) to tell. A store that does not say what it does here keeps no
+    /// credits: no key can be given any, and one that has them all the same is not let in.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot; whether they were taken is not known then. [`StoreErrorKind::Corrupt`] when there is no such account.
+    fn spend(&self, account: KeyId, cost: u32) -> impl Future<Output = Result<Spent, StoreError>> + Send {
+        let _kept_nowhere = (account, cost);
+        async { Err(credits::not_kept()) }
+    }
+
+    /// Puts uses back that were taken for nothing, up to the limit of the account. One that is gone is left alone.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot; whether they were put back is not known then.
+    fn give_back(&self, account: KeyId, cost: u32) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _kept_nowhere = (account, cost);
+        async { Err(credits::not_kept()) }
+    }
+
+    /// What these accounts hold, as many of them as there are, in any order. Asked for none, a store that keeps credits answers without any.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say, or keeps no credits.
+    fn credits(&self, accounts: &[KeyId]) -> impl Future<Output = Result<Vec<Balance>, StoreError>> + Send {
+        let _kept_nowhere = accounts;
+        async { Err(credits::not_kept()) }
     }
 
     /// What tells of changes made through other handles of the same store. `None` where there is nothing that could: then a cached

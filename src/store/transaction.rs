@@ -1,5 +1,6 @@
 use std::{fmt, time::SystemTime};
 
+use super::credits::Filling;
 use crate::{
     event::KeyEvent,
     key::{KeyDigest, KeyId, KeyRecord},
@@ -79,9 +80,12 @@ pub struct Writes {
     /// New keys.
     pub insert: Vec<KeyRecord>,
     /// Keys as they shall be; they are there. What a key is from its making stays as it is: digest, prefix, owner, date, whether it was
-    /// imported. So does when it was last used, and what is revoked stays revoked as it was.
+    /// imported. So does when it was last used, and what is revoked stays revoked as it was. The limit of an account is not written by it: what
+    /// a key says of that is what was read.
     pub update: Vec<KeyRecord>,
-    /// Keys that shall be gone.
+    /// Accounts that shall be like this, new ones and old ones: before any key that names one.
+    pub fill: Vec<Filling>,
+    /// Keys that shall be gone, and with the last key of an account the account.
     pub delete: Vec<KeyId>,
     /// What to write into the log.
     pub events: Vec<KeyEvent>,
@@ -97,7 +101,14 @@ impl Writes {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.insert.is_empty() && self.update.is_empty() && self.delete.is_empty() && self.events.is_empty()
+        let Self {
+            insert,
+            update,
+            fill,
+            delete,
+            events,
+        } = self;
+        insert.is_empty() && update.is_empty() && fill.is_empty() && delete.is_empty() && events.is_empty()
     }
 }
 

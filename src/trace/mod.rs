@@ -21,7 +21,7 @@ pub(crate) use causes::Causes;
 pub(crate) use off::management_failed;
 #[cfg(not(feature = "tracing"))]
 pub(crate) use off::{
-    RequestSpan, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
+    RequestSpan, credits_lost, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
     short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
 };
 #[cfg(all(not(feature = "tracing"), feature = "redis"))]
@@ -30,7 +30,7 @@ pub(crate) use off::{limits_not_shared, limits_shared};
 pub(crate) use on::management_failed;
 #[cfg(feature = "tracing")]
 pub(crate) use on::{
-    RequestSpan, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
+    RequestSpan, credits_lost, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
     short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
 };
 #[cfg(all(feature = "tracing", feature = "redis"))]

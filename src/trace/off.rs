@@ -32,6 +32,8 @@ pub(crate) fn owner_changes(_owner: &str) {}
 
 pub(crate) fn uses_not_written(_error: &dyn Error, _keys: usize) {}
 
+pub(crate) fn credits_lost(_error: &dyn Error, _uses: u32) {}
+
 pub(crate) fn uses_dropped(_keys: u64) {}
 
 #[cfg(feature = "management")]

@@ -120,6 +120,11 @@ pub(crate) fn uses_not_written(error: &dyn Error, keys: usize) {
     warn!(error = %Causes(error), keys, "last uses of keys not written down yet");
 }
 
+/// Uses were paid for a request that came to nothing, and could not be put back.
+pub(crate) fn credits_lost(error: &dyn Error, uses: u32) {
+    warn!(error = %Causes(error), uses, "credits not given back");
+}
+
 /// There were too many to keep.
 pub(crate) fn uses_dropped(keys: u64) {
     warn!(keys, "last uses of keys dropped");

@@ -33,6 +33,8 @@ fn mint_full(place: &Place) -> Value {
         "::1",
         "--rate-limit",
         "100/1m",
+        "--credits",
+        "1000/30d",
     ])
 }
 
@@ -50,7 +52,8 @@ fn a_minted_key_is_what_was_asked_for_and_works() {
         let expected = json!({
             "id": id, "key": key, "prefix": &key[..7], "name": "deploy", "owner": "alice", "status": "active",
             "scopes": ["issues:*", "issues:read"], "resources": ["agent:alpha"],
-            "allowed_ips": ["192.0.2.0/24", "::1"], "rate_limit": "100/1m", "created_at": minted["created_at"],
+            "allowed_ips": ["192.0.2.0/24", "::1"], "rate_limit": "100/1m",
+            "credits": { "limit": "1000/30d", "left": 1000 }, "created_at": minted["created_at"],
             "expires_at": "2099-01-31T00:00:00.000Z", "revoked_at": null, "disabled_at": null, "last_used_at": null,
             "rotated_from": null, "rotated_to": null, "imported": false, "version": 1,
         });
@@ -60,6 +63,30 @@ fn a_minted_key_is_what_was_asked_for_and_works() {
         assert_eq!(place.json(&["show", &id]), minted);
         let (unlimited, _) = place.mint(&["--owner", "alice"]);
         assert_eq!(place.status_of(&unlimited), 200);
+    });
+}
+
+#[test]
+fn what_is_left_of_a_key_that_is_sold_by_use_is_shown() {
+    on_each(|place| {
+        let (_, free) = place.mint(&["--owner", "alice"]);
+        let (_, sold) = place.mint(&["--owner", "alice", "--credits", "20"]);
+        place.sql("UPDATE api_key_credits SET remaining = 17");
+        let left = json!({ "limit": "20", "left": 17 });
+        assert_eq!(place.json(&["show", &sold])["credits"], left);
+        assert_eq!(place.json(&["show", &free])["credits"], json!(null));
+        let rotated = place.json(&["rotate", &sold]);
+        assert_eq!(rotated["credits"], left, "rotating fills nothing");
+        let listed = place.json(&["list"]);
+        let data = listed["data"].as_array().expect("a list").iter();
+        let credits: Vec<&Value> = data.map(|key| &key["credits"]).collect();
+        assert_eq!(credits, [&left, &left, &json!(null)]);
+        assert_eq!(place.json(&["disable", &sold])["credits"], left);
+        assert_eq!(place.json(&["revoke", &sold])["credits"], left);
+        let shown = place.run(&["show", &sold]).stdout;
+        assert!(shown.contains("credits       17 of 20\n"), "{shown}");
+        let shown = place.run(&["show", &free]).stdout;
+        assert!(shown.contains("credits       -\n"), "{shown}");
     });
 }
 

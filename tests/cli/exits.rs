@@ -19,6 +19,8 @@ fn a_command_line_that_cannot_be_meant_is_2_and_changes_nothing() {
             &["mint", "--owner", "a", "--resource", "alpha"],
             &["mint", "--owner", "a", "--allowed-ip", "everywhere"],
             &["mint", "--owner", "a", "--rate-limit", "1"],
+            &["mint", "--owner", "a", "--credits", "0"],
+            &["mint", "--owner", "a", "--credits", "10/2w"],
             &["mint", "--owner", "a", "--prefix", "A"],
             &["revoke", ""],
             &["revoke"],

@@ -79,7 +79,7 @@ on_both! {
         let nulls = json!({"resources": null, "expires_at": null, "allowed_ips": null, "rate_limit": null});
         let answer = patch(&world, &id, &alice.key, nulls);
         assert_eq!((answer.status, answer.json()), (200, before));
-        for field in ["name", "scopes", "disabled"] {
+        for field in ["name", "scopes", "disabled", "credits"] {
             assert_eq!(complaints(&patch(&world, &id, &alice.key, json!({field: null}))), [field]);
         }
         assert_eq!(complaints(&patch(&world, &id, &alice.key, json!({"resources": []}))), ["resources"]);

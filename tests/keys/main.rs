@@ -18,6 +18,10 @@ mod bodies;
 
 mod limits;
 
+mod credits;
+
+mod paying;
+
 mod owners;
 
 mod changing;

@@ -28,7 +28,7 @@ on_both! {
         assert_eq!(body["key"].take(), json!(key));
         let expected = json!({
             "id": id, "name": "ci", "prefix": body["prefix"], "key": null, "owner": "alice", "status": "active",
-            "scopes": ["issues:read"], "resources": null, "allowed_ips": null, "rate_limit": null,
+            "scopes": ["issues:read"], "resources": null, "allowed_ips": null, "rate_limit": null, "credits": null,
             "created_at": created_at, "expires_at": null, "disabled_at": null, "revoked_at": null, "last_used_at": null,
             "rotated_from": null, "rotated_to": null,
         });

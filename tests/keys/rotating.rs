@@ -29,7 +29,7 @@ on_both! {
         assert_eq!((world.status_of(&old), world.status_of(&new)), (200, 200));
 
         let after = world.shown(&new_id, &alice.key);
-        for same in ["name", "owner", "scopes", "resources", "allowed_ips", "rate_limit", "expires_at"] {
+        for same in ["name", "owner", "scopes", "resources", "allowed_ips", "rate_limit", "credits", "expires_at"] {
             assert_eq!(after[same], before[same], "{same}");
         }
         assert_eq!((&after["rotated_from"], &after["rotated_to"]), (&json!(old_id), &json!(null)));

@@ -44,6 +44,9 @@ async fn a_row_that_is_no_key_is_503_and_not_401() {
         "expires_at = -9223372036854775808",
         "revoked_at = -1",
         "disabled_at = -1",
+        "credits = 'nonsense'",
+        // An account that is not there.
+        "credits = id",
         "last_used_at = -1",
     ] {
         database.sql(&format!("UPDATE api_keys SET {assignment}"));

@@ -101,6 +101,12 @@ async fn what_any_other_program_does_is_told() {
         ("UPDATE api_keys SET owner = 'carol'".to_owned(), vec![Told::All]),
         ("UPDATE api_keys SET last_used_at = 5".to_owned(), vec![]),
         ("UPDATE api_keys SET scopes = scopes".to_owned(), vec![]),
+        ("UPDATE api_keys SET credits = 'k' WHERE id = 'k9'".to_owned(), each(&[9])),
+        (
+            "INSERT INTO api_key_credits VALUES ('k', 5, 5, NULL, 0); UPDATE api_key_credits SET remaining = 4"
+                .to_owned(),
+            vec![],
+        ),
         // Of all that are written, those that change.
         (
             "UPDATE api_keys SET last_used_at = 6, disabled_at = CASE id WHEN 'k7' THEN 1 END".to_owned(),

@@ -34,6 +34,8 @@ mod order;
 
 mod outage;
 
+mod paying;
+
 #[path = "../support/proxy.rs"]
 #[expect(dead_code, reason = "the fault suite needs other parts of it")]
 mod proxy;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{sync::Barrier, task::JoinSet};
 use tower_api_key::{
-    key::KeyFormat,
+    key::{KeyDigest, KeyFormat},
     store::{KeyStore, PostgresStore, StoreErrorKind},
 };
 
@@ -38,7 +38,7 @@ async fn they_run_once_when_many_open_a_new_database_at_the_same_time() {
             .into_iter()
             .map(|opened| opened.unwrap_or_else(|error| panic!("round {round}: {}", chain(&error))))
             .collect();
-        assert_eq!(database.value(VERSIONS), "2");
+        assert_eq!(database.value(VERSIONS), "3");
         // All of them have the one check key.
         let format = |store: &PostgresStore| KeyFormat::new("ak", &store.check_key()).expect("a prefix");
         let key = format(&stores[0]).generate().expect("random numbers");
@@ -61,7 +61,28 @@ async fn what_was_written_and_the_check_key_are_there_after_opening_again() {
     let format = KeyFormat::new("ak", &store.check_key()).expect("a prefix");
     assert_eq!(format.check(issued.key.expose().as_bytes()), Ok(()));
     assert_eq!(status(&uncached(&store), &issued).await, 200);
-    assert_eq!(database.value(VERSIONS), "2");
+    assert_eq!(database.value(VERSIONS), "3");
+}
+
+/// As the last version of this crate left it, with a key in it.
+#[tokio::test]
+async fn a_database_of_an_older_version_is_brought_up_to_date() {
+    const OLD: [&str; 4] = [
+        "CREATE TABLE api_key_schema (version BIGINT NOT NULL); INSERT INTO api_key_schema VALUES (2)",
+        include_str!("../../src/store/postgres/0001_keys.sql"),
+        include_str!("../../src/store/postgres/0002_changes.sql"),
+        "INSERT INTO api_keys (id, digest, prefix, name, owner, scopes, created_at) VALUES \
+         ('01900000-0000-7000-8000-000000000000', decode(repeat('00', 32), 'hex'), 'ak_abcd', 'old', 'alice', '', 5)",
+    ];
+    let Some(database) = Database::create() else {
+        return;
+    };
+    OLD.iter().for_each(|script| database.sql(script));
+    let store = open(&database).await;
+    assert_eq!(database.value(VERSIONS), "2,3");
+    let kept = store.find(&KeyDigest::from_bytes([0; 32])).await;
+    let kept = kept.expect("an answer").expect("the key").record;
+    assert_eq!((kept.name.as_str(), kept.credits), ("old", None));
 }
 
 #[tokio::test]
@@ -77,10 +98,10 @@ async fn a_database_of_a_newer_version_is_refused_and_stays_as_it_is() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     let told = chain(&error);
     assert!(
-        told.contains("version 99, newer than this program, which knows 2"),
+        told.contains("version 99, newer than this program, which knows 3"),
         "{told}"
     );
-    assert_eq!(database.value(VERSIONS), "2,99");
+    assert_eq!(database.value(VERSIONS), "3,99");
 }
 
 #[tokio::test]
@@ -120,7 +141,7 @@ async fn tables_of_others_in_the_same_database_are_left_alone() {
     };
     database.sql("CREATE TABLE agents (name TEXT); INSERT INTO agents VALUES ('alpha')");
     open(&database).await.close().await;
-    let tables = "agents,api_key_events,api_key_log,api_key_nodes,api_key_schema,api_key_settings,api_keys";
+    let tables = "agents,api_key_credits,api_key_events,api_key_log,api_key_nodes,api_key_schema,api_key_settings,api_keys";
     assert_eq!(database.value(TABLES), tables);
     assert_eq!(database.value("SELECT name FROM agents"), "alpha");
 }

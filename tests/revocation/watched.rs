@@ -129,5 +129,5 @@ impl KeyStore for Watched {
         done
     }
 
-    passed_on!(inner: get, list, events, log_after, log_head, expired_before, is_empty, has_imported, ping, check_key);
+    passed_on!(inner: get, list, events, log_after, log_head, expired_before, is_empty, has_imported, ping, spend, give_back, credits, check_key);
 }

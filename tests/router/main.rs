@@ -10,6 +10,8 @@ mod changing;
 
 mod configuration;
 
+mod credits;
+
 mod directory;
 
 mod extensions;

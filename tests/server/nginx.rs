@@ -38,13 +38,21 @@ struct Site {
     directory: TempDir,
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads the output of a test has to be told"
+)]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 impl Drop for Site {
     fn drop(&mut self) {
         let _ = self.nginx.kill();
         let _ = self.nginx.wait();
         if thread::panicking() {
             let log = fs::read_to_string(self.directory.path().join("error.log"));
-            eprintln!("log of nginx:\n{}", log.unwrap_or_default());
+            say(&format!("log of nginx:\n{}", log.unwrap_or_default()));
         }
     }
 }
@@ -59,7 +67,7 @@ impl Site {
             .is_err()
         {
             assert_ne!(env::var("CI").as_deref(), Ok("true"), "nginx is not installed");
-            eprintln!("SKIPPED: nginx is not installed");
+            say("SKIPPED: nginx is not installed");
             return None;
         }
         let directory = tempfile::tempdir().expect("a directory");

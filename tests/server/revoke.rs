@@ -1,6 +1,7 @@
 //! Keys that are ended by whoever holds them.
 
 use std::{
+    fmt::Display,
     thread,
     time::{Duration, SystemTime},
 };
@@ -28,8 +29,8 @@ fn assert_done(answer: &Response) {
     assert_eq!(answer.header("content-type"), None, "{answer:?}");
 }
 
-fn events(server: &Server, id: impl ToString) -> Value {
-    let target = format!("/api/v1/keys/{}/events", id.to_string());
+fn events(server: &Server, id: impl Display) -> Value {
+    let target = format!("/api/v1/keys/{id}/events");
     server.get(&target, &[X_EXTERNAL]).json()["data"].clone()
 }
 

@@ -47,7 +47,7 @@ impl KeyStore for Busy {
         head
     }
 
-    passed_on!(store: find, get, transact, list, events, expired_before, is_empty, has_imported, ping, check_key);
+    passed_on!(store: find, get, transact, list, events, expired_before, is_empty, has_imported, ping, spend, give_back, credits, check_key);
 }
 
 #[tokio::test]

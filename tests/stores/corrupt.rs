@@ -43,6 +43,9 @@ async fn a_row_that_is_no_key_is_503_and_not_401() {
         "expires_at = -9223372036854775808",
         "revoked_at = -1",
         "disabled_at = -1",
+        "credits = 'nonsense'",
+        // An account that is not there.
+        "credits = id",
         "owner = CAST(X'FF' AS TEXT)",
         "name = CAST(X'FF' AS TEXT)",
     ] {

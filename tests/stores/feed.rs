@@ -93,6 +93,16 @@ async fn what_any_other_program_does_is_told() {
             vec![changed(&issued)],
         ),
         (
+            format!("UPDATE api_keys SET credits = NULL {}", only(&issued)),
+            vec![changed(&issued)],
+        ),
+        (
+            "INSERT INTO api_key_credits VALUES ('k', 5, 5, NULL, 0); \
+             UPDATE api_key_credits SET remaining = 4"
+                .to_owned(),
+            vec![],
+        ),
+        (
             format!("UPDATE api_keys SET digest = X'{hex}' WHERE id = '{id}'"),
             vec![Told::Changed(other), Told::Changed(digest)],
         ),

@@ -25,6 +25,10 @@ mod migrations;
 
 mod opened;
 
+mod paying;
+
 mod shelf;
 
 mod telling;
+
+mod till;

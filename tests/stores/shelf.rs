@@ -11,12 +11,16 @@ use tower_api_key::{
     event::{ChainHead, Feed, LoggedEvent},
     key::{CheckKey, KeyDigest, KeyId, KeyRecord, KeyStatus},
     store::{
-        Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey, View,
-        Writes,
+        Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoreErrorKind,
+        StoredKey, View, Writes,
     },
 };
 
-use crate::{fault::Fault, telling::Changes};
+use crate::{
+    fault::Fault,
+    telling::Changes,
+    till::{Till, pay},
+};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shelf {
@@ -30,6 +34,7 @@ struct Books {
     keys: Vec<KeyRecord>,
     events: Vec<LoggedEvent>,
     head: ChainHead,
+    till: Till,
 }
 
 impl Shelf {
@@ -42,6 +47,11 @@ impl Shelf {
 
     fn is(&self, fault: Fault) -> bool {
         self.fault == Some(fault)
+    }
+
+    /// A key as it is told of.
+    fn shown(&self, books: &Books, key: &KeyRecord) -> KeyRecord {
+        books.till.with_limit(key.clone(), self.fault)
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -73,7 +83,12 @@ impl Shelf {
             .map_or(0, |_| books.keys.iter().filter(live).count());
         View::new(
             now,
-            books.keys.iter().filter(asked).cloned().collect(),
+            books
+                .keys
+                .iter()
+                .filter(asked)
+                .map(|key| self.shown(&books, key))
+                .collect(),
             reads.digests.iter().filter(taken).copied().collect(),
             live as u64,
         )
@@ -87,6 +102,7 @@ impl Shelf {
 
     /// The keys, and whether that is allowed.
     fn write(&self, books: &mut Books, writes: &Writes) -> Result<(), StoreError> {
+        books.till.fill(writes, self.fault);
         for new in &writes.insert {
             if self.is_taken(books, new) {
                 let kind = match self.is(Fault::CallsAConflictUnavailable) {
@@ -113,7 +129,9 @@ impl Shelf {
             }
         }
         if !self.is(Fault::DeletesNothing) {
-            books.keys.retain(|kept| !writes.delete.contains(&kept.id));
+            let gone = books.keys.extract_if(.., |kept| writes.delete.contains(&kept.id));
+            let gone: Vec<KeyRecord> = gone.collect();
+            books.till.forget(&gone, &books.keys, self.fault);
         }
         Ok(())
     }
@@ -125,6 +143,9 @@ impl Shelf {
         if self.is(Fault::LosesMilliseconds) {
             let since = key.created_at.duration_since(UNIX_EPOCH).unwrap_or_default();
             key.created_at = UNIX_EPOCH + Duration::from_secs(since.as_secs());
+        }
+        if self.is(Fault::LosesAccounts) {
+            key.credits = None;
         }
         if self.is(Fault::LosesAddresses) {
             key.allowed_ips = None;
@@ -193,12 +214,14 @@ impl KeyStore for Shelf {
             .iter()
             .find(|key| key.digest == *digest && !hidden(key));
         let any = books.keys.first().filter(|_| self.is(Fault::FindsWhatIsNotThere));
-        let found = found.or(any).cloned();
+        let found = found.or(any).map(|key| self.shown(&books, key));
         Ok(found.map(|key| StoredKey::new(key, SystemTime::now())))
     }
 
     async fn get(&self, id: KeyId) -> Result<Option<StoredKey>, StoreError> {
-        let found = self.books().keys.iter().find(|key| key.id == id).cloned();
+        let books = self.books();
+        let found = books.keys.iter().find(|key| key.id == id);
+        let found = found.map(|key| self.shown(&books, key));
         Ok(found.map(|key| StoredKey::new(key, SystemTime::now())))
     }
 
@@ -213,7 +236,11 @@ impl KeyStore for Shelf {
         let gone = before.keys.iter().filter(goes).map(|key| key.digest).collect();
         let written = self.write(&mut self.books(), &writes);
         if written.is_err() && !self.is(Fault::LeavesHalfOfARefusedChange) {
+            let till = self.books().till.clone();
             *self.books() = before;
+            if self.is(Fault::FillsAccountsOfARefusedChange) {
+                self.books().till = till;
+            }
         }
         if self.is(Fault::WritesTheLogLater) {
             tokio::task::yield_now().await;
@@ -250,7 +277,7 @@ impl KeyStore for Shelf {
             .keys
             .iter()
             .filter(|key| asked.matches(key, judged_at) || includes(key));
-        let mut keys: Vec<KeyRecord> = wanted.cloned().collect();
+        let mut keys: Vec<KeyRecord> = wanted.map(|key| self.shown(&books, key)).collect();
         keys.sort_by_key(|key| Reverse(key.id));
         if self.is(Fault::ListsTheOldestFirst) {
             keys.reverse();
@@ -345,7 +372,7 @@ impl KeyStore for Shelf {
         let books = self.books();
         let found = books.keys.iter().filter(wanted).filter(|key| !hidden(key));
         let found: Vec<StoredKey> = found
-            .map(|key| StoredKey::new(key.clone(), SystemTime::now()))
+            .map(|key| StoredKey::new(self.shown(&books, key), SystemTime::now()))
             .collect();
         match found.len() < digests.len() && self.is(Fault::FindsNoneWhereOneIsMissing) {
             true => Ok(Vec::new()),
@@ -383,6 +410,31 @@ impl KeyStore for Shelf {
             }
         }
         Ok(())
+    }
+
+    async fn spend(&self, account: KeyId, cost: u32) -> Result<Spent, StoreError> {
+        let kept = self.books().till.read(account)?;
+        if self.is(Fault::LetsPaymentsRace) {
+            tokio::task::yield_now().await;
+        }
+        let (after, spent) = pay(kept, cost, self.fault);
+        let mut books = self.books();
+        books.till.write(after);
+        if self.is(Fault::LogsPayments) {
+            books.head.seq += 1;
+        }
+        if self.is(Fault::CountsPaymentsAsChanges) {
+            books.keys.iter_mut().for_each(|key| key.version += 1);
+        }
+        Ok(spent)
+    }
+
+    async fn give_back(&self, account: KeyId, cost: u32) -> Result<(), StoreError> {
+        self.books().till.give_back(account, cost, self.fault)
+    }
+
+    async fn credits(&self, accounts: &[KeyId]) -> Result<Vec<Balance>, StoreError> {
+        Ok(self.books().till.balances(accounts, self.fault))
     }
 
     fn check_key(&self) -> CheckKey {

@@ -14,6 +14,9 @@ macro_rules! passed_on {
     (@ is_empty $store:ident) => { passed_on!(= $store is_empty() -> bool); };
     (@ has_imported $store:ident) => { passed_on!(= $store has_imported() -> bool); };
     (@ ping $store:ident) => { passed_on!(= $store ping() -> ()); };
+    (@ spend $store:ident) => { passed_on!(= $store spend(account: ::tower_api_key::key::KeyId, cost: u32) -> ::tower_api_key::store::Spent); };
+    (@ give_back $store:ident) => { passed_on!(= $store give_back(account: ::tower_api_key::key::KeyId, cost: u32) -> ()); };
+    (@ credits $store:ident) => { passed_on!(= $store credits(accounts: &[::tower_api_key::key::KeyId]) -> Vec<::tower_api_key::store::Balance>); };
     (@ check_key $store:ident) => {
         fn check_key(&self) -> ::tower_api_key::key::CheckKey {
             self.$store.check_key()

@@ -64,12 +64,15 @@ impl List {
         query.owner = self.owner;
         query.status = self.status.as_key_status();
         query.before = self.before;
-        let mut page = database.keys()?.list(&query).await?;
+        let keys = database.keys()?;
+        let mut page = keys.list(&query).await?;
         let more = page.keys.len() > self.limit as usize;
         page.keys.truncate(self.limit as usize);
         let last = page.keys.last().map(|key| key.id.to_string()).filter(|_| more);
         if output.json {
-            let data: Vec<Value> = page.keys.iter().map(|key| object(key, page.now)).collect();
+            let balances = keys.credits(&page.keys).await?;
+            let data = page.keys.iter().map(|key| object(key, page.now, &balances));
+            let data: Vec<Value> = data.collect();
             output.object(&json!({ "data": data, "next_before": last }))?;
         } else if page.keys.is_empty() {
             output.note("there are none");

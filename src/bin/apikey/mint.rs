@@ -1,6 +1,6 @@
 use clap::Args;
 use tower_api_key::{
-    access::{AddressList, Grants, RateLimits, Resources, Scopes},
+    access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
     manage::NewKey,
 };
 
@@ -44,6 +44,10 @@ pub(crate) struct Mint {
     #[arg(long, value_name = "N/PERIOD")]
     rate_limit: Option<RateLimits>,
 
+    /// How many uses there are of it: 1000 once and for all, or 1000/30d for 1000 again every 30 days. Without it, as many as there are.
+    #[arg(long, value_name = "N[/PERIOD]")]
+    credits: Option<Credits>,
+
     /// What the key begins with: the prefix that the servers are set to.
     #[arg(long, default_value = "ak", env = "APIKEY_PREFIX", hide_env_values = true)]
     prefix: String,
@@ -59,6 +63,7 @@ impl Mint {
             expires,
             allowed_ips,
             rate_limit,
+            credits,
             prefix,
         } = self;
         if owner.trim().is_empty() {
@@ -78,11 +83,17 @@ impl Mint {
         if let Some(rate) = rate_limit {
             new = new.rate_limit(rate);
         }
+        if let Some(credits) = credits {
+            new = new.credits(credits);
+        }
 
         let database = Database::open(global, Missing::Create).await?;
-        let issued = database.keys_with_prefix(Some(&prefix))?.issue(new).await?;
+        let keys = database.keys_with_prefix(Some(&prefix))?;
+        let issued = keys.issue(new).await?;
         let record = &issued.record;
-        output.secret(&issued.key, object(record, record.created_at))?;
+        // The key is written whatever becomes of this: it cannot be had again.
+        let balances = keys.credits([record]).await.unwrap_or_default();
+        output.secret(&issued.key, object(record, record.created_at, &balances))?;
         let end = record.expires_at.map_or("does not expire".to_owned(), |moment| {
             format!("expires {}", shown(moment))
         });

@@ -23,7 +23,8 @@ impl Revoke {
         let found = which::find(&keys, &self.id).await?;
         let revoked = keys.revoke(found.record.id).await?.record;
         if output.json {
-            output.object(&object(&revoked, found.now))?;
+            let balances = keys.credits([&revoked]).await.unwrap_or_default();
+            output.object(&object(&revoked, found.now, &balances))?;
         }
         output.note(&format!("revoked {}", revoked.id));
         database.close().await;

@@ -33,12 +33,12 @@ impl Rotate {
         let database = Database::open(global, Missing::Fail).await?;
         let old = which::find(&database.keys()?, &self.id).await?.record;
         let prefix = self.prefix.as_deref().or_else(|| prefix_of(&old));
-        let issued = database
-            .keys_with_prefix(prefix)?
-            .rotate(old.id, self.overlap)
-            .await?;
+        let keys = database.keys_with_prefix(prefix)?;
+        let issued = keys.rotate(old.id, self.overlap).await?;
         let record = &issued.record;
-        output.secret(&issued.key, object(record, record.created_at))?;
+        // The key is written whatever becomes of this: it cannot be had again.
+        let balances = keys.credits([record]).await.unwrap_or_default();
+        output.secret(&issued.key, object(record, record.created_at, &balances))?;
         output.note(&format!(
             "{} takes over from {}. The key is not shown again.",
             record.id, old.id

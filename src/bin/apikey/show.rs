@@ -21,8 +21,10 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let database = Database::open(global, Missing::Fail).await?;
-        let found = which::find(&database.keys()?, &self.id).await?;
-        let key = object(&found.record, found.now);
+        let keys = database.keys()?;
+        let found = which::find(&keys, &self.id).await?;
+        let balances = keys.credits([&found.record]).await?;
+        let key = object(&found.record, found.now, &balances);
         match (&key, output.json) {
             (Value::Object(fields), false) => {
                 let lines: String = fields
@@ -44,6 +46,8 @@ fn plain(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        // What is left of what.
+        Value::Object(credits) => format!("{} of {}", plain(&credits["left"]), plain(&credits["limit"])),
         other => other.to_string(),
     }
 }

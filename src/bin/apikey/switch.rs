@@ -56,7 +56,8 @@ impl Key {
         let change = KeyChange::new().disabled(disabled);
         let changed = keys.change(found.record.id, change).await?;
         if output.json {
-            output.object(&object(&changed.record, changed.now))?;
+            let balances = keys.credits([&changed.record]).await.unwrap_or_default();
+            output.object(&object(&changed.record, changed.now, &balances))?;
         }
         output.note(&format!("{done} {}", changed.record.id));
         database.close().await;

@@ -7,7 +7,7 @@ use tower_api_key::{
     access::AddressList,
     key::{KeyId, KeyRecord},
     manage::Keys,
-    store::{KeyQuery, StoredKey},
+    store::{Balance, KeyQuery, StoredKey},
 };
 
 use crate::{
@@ -45,14 +45,14 @@ pub(crate) async fn find(keys: &Keys, id: &str) -> Result<StoredKey, Failure> {
             let message = format!("more than one key has an id that begins like this{more}:");
             let mut failure = Failure::new(Reason::Ambiguous, message);
             let shown = several.iter().take(CANDIDATES);
-            failure.candidates = shown.map(|key| object(key, page.now)).collect();
+            failure.candidates = shown.map(|key| object(key, page.now, &[])).collect();
             Err(failure)
         }
     }
 }
 
-/// A key for programs. Neither the key in the clear nor its digest is in it.
-pub(crate) fn object(key: &KeyRecord, now: SystemTime) -> Value {
+/// A key for programs. Neither the key in the clear nor its digest is in it. Without its balance, what is left of its uses is null.
+pub(crate) fn object(key: &KeyRecord, now: SystemTime, balances: &[Balance]) -> Value {
     let scopes = key.grants.granted_scopes();
     let scopes: Vec<String> = match scopes.is_all() {
         true => vec!["*".to_owned()],
@@ -62,6 +62,10 @@ pub(crate) fn object(key: &KeyRecord, now: SystemTime) -> Value {
     let resources: Option<Vec<String>> =
         resources.map(|listed| listed.iter().map(ToString::to_string).collect());
     let addresses = key.allowed_ips.as_ref().map(AddressList::iter);
+    let credits = key.credits.map(|account| {
+        let balance = balances.iter().find(|balance| balance.account.id == account.id);
+        json!({ "limit": account.limit.to_string(), "left": balance.map(|balance| balance.left) })
+    });
     let id = |id: Option<KeyId>| id.map(|id| id.to_string());
     json!({
         "id": key.id.to_string(),
@@ -73,6 +77,7 @@ pub(crate) fn object(key: &KeyRecord, now: SystemTime) -> Value {
         "resources": resources,
         "allowed_ips": addresses.map(Iterator::collect::<Vec<String>>),
         "rate_limit": key.rate_limit.as_ref().map(ToString::to_string),
+        "credits": credits,
         "created_at": shown(key.created_at),
         "expires_at": key.expires_at.map(shown),
         "revoked_at": key.revoked_at.map(shown),

@@ -1,8 +1,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    access::{AddressList, Grants, RateLimits, Resources, Scopes},
-    key::KeyRecord,
+    access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
+    key::{KeyId, KeyRecord},
 };
 
 /// Concrete scopes. The last of each stem is never granted by name: only a wildcard reaches it.
@@ -69,6 +69,8 @@ pub(super) struct Allowed {
     until: Option<SystemTime>,
     /// At most so many at once, and so many in 30 days.
     rate: Option<(u64, u64)>,
+    /// Where its uses are counted down.
+    account: Option<KeyId>,
 }
 
 impl Allowed {
@@ -110,6 +112,7 @@ impl Allowed {
                     in_a_month.min().unwrap_or_default(),
                 )
             }),
+            account: key.credits.map(|account| account.id),
         }
     }
 
@@ -133,6 +136,7 @@ impl Allowed {
                 (Some(_), None) => false,
                 (Some(ours), Some(theirs)) => theirs.0 <= ours.0 && theirs.1 <= ours.1,
             }
+            && (self.account.is_none() || self.account == other.account)
     }
 
     /// The same without an end.
@@ -217,6 +221,11 @@ impl Dice {
     pub(super) fn rate(&mut self) -> Option<RateLimits> {
         let rate = RATES[self.below(RATES.len())];
         (!self.one_in(2)).then(|| rate.parse().expect("a rate"))
+    }
+
+    pub(super) fn credits(&mut self) -> Option<Credits> {
+        let credits = ["5", "20", "20/30d"][self.below(3)];
+        self.one_in(3).then(|| credits.parse().expect("credits"))
     }
 
     pub(super) fn moment(&mut self) -> SystemTime {

@@ -7,7 +7,7 @@ use std::{
 
 use super::model::{Allowed, Dice};
 use crate::{
-    key::{KeyDigest, KeyId, KeyRecord, KeyStatus},
+    key::{CreditAccount, KeyDigest, KeyId, KeyRecord, KeyStatus},
     manage::{
         alter::{decide_change, decide_end},
         batch::decide_import,
@@ -60,6 +60,7 @@ impl World {
             root.expires_at = dice.expiry();
             root.allowed_ips = dice.addresses();
             root.rate_limit = dice.rate();
+            root.credits = dice.credits().map(|limit| CreditAccount::new(root.id, limit));
             world.ceilings.insert(root.id, Vec::new());
             world.keys.push(root);
         }
@@ -139,6 +140,14 @@ impl World {
             writes.is_nothing() || maker.may("keys:write"),
             "changed keys without the scope: {caller:?}"
         );
+        for filling in &writes.fill {
+            let made = writes.insert.iter().any(|key| key.id == filling.account.id);
+            assert!(
+                caller.credits.is_none(),
+                "filled by whoever draws on one: {caller:?}"
+            );
+            assert!(made || is_admin(caller), "filled by {caller:?}: {filling:?}");
+        }
         for key in &writes.insert {
             let allowed = Allowed::of(key);
             assert!(
@@ -218,6 +227,11 @@ impl World {
             wanted.expires_at = new.expires_at.or(caller.expires_at);
             wanted.allowed_ips = new.allowed_ips.clone().or_else(|| caller.allowed_ips.clone());
             wanted.rate_limit = new.rate_limit.clone().or_else(|| caller.rate_limit.clone());
+            wanted.credits = caller.credits;
+            // There is one account for all that comes of it.
+            if new.credits.is_some() && caller.credits.is_some() {
+                return;
+            }
             let within = Allowed::of(caller).includes(&Allowed::of(&wanted));
             // "All" has no name in the model for what it grants beyond it.
             let all = wanted.grants.granted_scopes().is_all();
@@ -245,6 +259,9 @@ fn new_key(dice: &mut Dice, owner: &str) -> NewKey {
     if let Some(rate) = dice.rate() {
         new = new.rate_limit(rate);
     }
+    if let Some(credits) = dice.credits() {
+        new = new.credits(credits);
+    }
     new
 }
 
@@ -270,6 +287,11 @@ fn change(dice: &mut Dice) -> KeyChange {
     }
     if dice.one_in(6) {
         change = change.rate_limit(dice.rate());
+    }
+    if dice.one_in(4)
+        && let Some(credits) = dice.credits()
+    {
+        change = change.credits(credits);
     }
     change
 }

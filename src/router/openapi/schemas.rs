@@ -22,6 +22,7 @@ pub(super) fn typed(kind: Type) -> ObjectBuilder {
 pub(super) fn components() -> Components {
     let answers = ComponentsBuilder::new()
         .schema_from::<view::KeyView>()
+        .schema_from::<view::CreditsView>()
         .schema_from::<view::IssuedView<'_>>()
         .schema_from::<view::KeyList>()
         .schema_from::<view::EventView>()
@@ -67,7 +68,15 @@ const PROBLEMS: [(u16, &str); 9] = [
 
 /// What `wish::new_key` reads.
 fn new_key() -> ObjectBuilder {
-    limits().property("name", name()).required("name")
+    let credits = credits(or_null(Type::String)).description(Some(
+        "How many uses there are of the key and of all that come of it, such as `1000`, or `1000/30d` for as many again every 30 \
+         days; `null` for as many as there are. A caller whose own uses are counted makes keys that are counted with them, and \
+         cannot ask for this.",
+    ));
+    limits()
+        .property("name", name())
+        .property("credits", credits)
+        .required("name")
 }
 
 /// What `wish::change` reads.
@@ -75,6 +84,13 @@ fn key_change() -> ObjectBuilder {
     limits()
         .property("name", name())
         .property("disabled", typed(Type::Boolean))
+        .property(
+            "credits",
+            credits(Type::String.into()).description(Some(
+                "As many uses as this again, whatever is left, for all keys that are counted together with this one. For callers with \
+                 `keys:admin` whose own uses are not counted.",
+            )),
+        )
 }
 
 /// What `wish::overlap` reads.
@@ -123,6 +139,12 @@ fn limits() -> ObjectBuilder {
                     "How often it may be used, such as `100/1m`; `null` for no limit of its own.",
                 )),
         )
+}
+
+fn credits(kind: SchemaType) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(kind)
+        .pattern(Some("^[0-9]+(/[0-9]+[smhd])?$"))
 }
 
 fn name() -> ObjectBuilder {

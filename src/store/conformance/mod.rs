@@ -36,6 +36,8 @@ mod touching;
 
 mod finding;
 
+mod paying;
+
 mod telling;
 
 /// Runs every case, each on a new, empty store that `make` gives.
@@ -81,6 +83,15 @@ where
 
     finding::of_many_those_are_found_that_are_there(&make().await).await;
     finding::five_hundred_are_found_at_once(&make().await).await;
+
+    paying::a_key_comes_back_with_its_account(&make().await).await;
+    paying::of_many_at_the_same_time_as_many_are_paid_for_as_there_are_uses(&make().await).await;
+    paying::what_is_refused_takes_nothing(&make().await).await;
+    paying::an_account_is_filled_when_its_period_ends(&make().await).await;
+    paying::uses_are_put_back_up_to_the_limit(&make().await).await;
+    paying::a_payment_is_no_change_of_the_key(&make().await).await;
+    paying::an_account_goes_with_its_last_key(&make().await).await;
+    paying::a_refused_change_fills_nothing(&make().await).await;
 
     telling::what_is_changed_is_told(&make().await).await;
 }

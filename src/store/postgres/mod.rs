@@ -1,19 +1,21 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration, time::SystemTime};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Row,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
 use super::{
-    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey,
-    sql::{self, Columns, Running, Sql, Statement, Value, corrupt, safe, unavailable},
+    Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoreErrorKind,
+    StoredKey,
+    sql::{self, Columns, Running, corrupt, unavailable},
 };
 use crate::{
-    clock::{from_unix_ms, to_unix_ms},
     event::{ChainHead, Feed, LoggedEvent, Receipt},
     key::{CheckKey, KeyDigest, KeyId},
 };
+
+mod connection;
 
 mod lent;
 
@@ -21,7 +23,11 @@ mod nodes;
 
 mod feed;
 
-const MIGRATIONS: &[&str] = &[include_str!("0001_keys.sql"), include_str!("0002_changes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("0001_keys.sql"),
+    include_str!("0002_changes.sql"),
+    include_str!("0003_credits.sql"),
+];
 
 /// Keys in a PostgreSQL database, for several machines.
 ///
@@ -47,6 +53,8 @@ pub struct PostgresStore {
     writer: PgPool,
     /// For telling who listens, and asking whether they have heard: whoever waits to change something is not before it.
     teller: PgPool,
+    /// For paying for uses: neither look-ups nor changes are behind them.
+    payer: PgPool,
     listening: Arc<PgConnectOptions>,
     feeds: Running,
     check_key: CheckKey,
@@ -55,6 +63,7 @@ pub struct PostgresStore {
 const READERS: u32 = 8;
 const WRITERS: u32 = 2;
 const TELLERS: u32 = 2;
+const PAYERS: u32 = 4;
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whatever the database's default is: a change has to see what the one before it wrote.
@@ -127,7 +136,11 @@ impl PostgresStore {
                 .clone()
                 .max_connections(WRITERS)
                 .connect_lazy_with(options.clone()),
-            teller: pool.max_connections(TELLERS).connect_lazy_with(options.clone()),
+            teller: pool
+                .clone()
+                .max_connections(TELLERS)
+                .connect_lazy_with(options.clone()),
+            payer: pool.max_connections(PAYERS).connect_lazy_with(options.clone()),
             listening: Arc::new(options),
             feeds: Running::default(),
             check_key,
@@ -153,6 +166,7 @@ impl PostgresStore {
         Ok(Self {
             reader,
             teller: writer.clone(),
+            payer: writer.clone(),
             writer,
             listening,
             feeds: Running::default(),
@@ -179,6 +193,7 @@ impl PostgresStore {
         self.reader.close().await;
         self.writer.close().await;
         self.teller.close().await;
+        self.payer.close().await;
         self.feeds.end().await;
     }
 }
@@ -245,6 +260,18 @@ impl KeyStore for PostgresStore {
         lent::on(&self.writer, async |sql| sql::touch(sql, uses).await).await
     }
 
+    async fn spend(&self, account: KeyId, cost: u32) -> Result<Spent, StoreError> {
+        lent::on(&self.payer, async |sql| sql::spend(sql, account, cost).await).await
+    }
+
+    async fn give_back(&self, account: KeyId, cost: u32) -> Result<(), StoreError> {
+        lent::on(&self.payer, async |sql| sql::give_back(sql, account, cost).await).await
+    }
+
+    async fn credits(&self, accounts: &[KeyId]) -> Result<Vec<Balance>, StoreError> {
+        lent::on(&self.reader, async |sql| sql::balances(sql, accounts).await).await
+    }
+
     async fn find_many(&self, digests: &[KeyDigest]) -> Result<Vec<StoredKey>, StoreError> {
         lent::on(&self.reader, async |sql| {
             let digests: Vec<&[u8]> = digests
@@ -275,65 +302,6 @@ impl KeyStore for PostgresStore {
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore").finish_non_exhaustive()
-    }
-}
-
-impl Sql for PgConnection {
-    type Row = PgRow;
-
-    const FOR_UPDATE: &'static str = " FOR UPDATE";
-
-    /// Rows are locked in the order of their ids, as changes lock theirs.
-    const TOUCH: &'static str = "WITH used AS (SELECT use ->> 0 AS id, (use ->> 1)::bigint AS at \
-        FROM json_array_elements($1::json) AS use), \
-        due AS (SELECT key.id, used.at FROM used JOIN api_keys AS key ON key.id = used.id \
-        WHERE key.last_used_at IS NULL OR key.last_used_at < used.at ORDER BY key.id FOR NO KEY UPDATE OF key) \
-        UPDATE api_keys AS key SET last_used_at = greatest(key.last_used_at, due.at) FROM due WHERE key.id = due.id";
-
-    async fn rows(&mut self, statement: Statement, values: &[Value<'_>]) -> Result<Vec<PgRow>, StoreError> {
-        let query = bound(statement, values);
-        query.fetch_all(self).await.map_err(unavailable)
-    }
-
-    async fn execute(&mut self, statement: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let done = bound(statement, values).execute(self).await;
-        Ok(done.map_err(unavailable)?.rows_affected())
-    }
-
-    async fn script(&mut self, script: &'static str) -> Result<(), StoreError> {
-        let done = sqlx::raw_sql(script).execute(self).await;
-        done.map(drop).map_err(unavailable)
-    }
-
-    async fn now(&mut self) -> Result<SystemTime, StoreError> {
-        let row = sqlx::query(NOW).fetch_one(self).await.map_err(unavailable)?;
-        // What is dated by it is written down in milliseconds.
-        from_unix_ms(to_unix_ms(now_of(&row)?)).ok_or_else(no_date)
-    }
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn bound<'q>(statement: Statement, values: &[Value<'_>]) -> Query<'q> {
-    let bind = |query: Query<'q>, value: &Value<'_>| match *value {
-        Value::Text(text) => query.bind(text),
-        Value::Int(number) => query.bind(number),
-        Value::Bytes(bytes) => query.bind(bytes),
-    };
-    values.iter().fold(sqlx::query(safe(statement)), bind)
-}
-
-impl Columns for PgRow {
-    fn text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        self.try_get(column).map_err(corrupt)
-    }
-
-    fn int(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
-        self.try_get(column).map_err(corrupt)
-    }
-
-    fn blob(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
-        self.try_get(column).map_err(corrupt)
     }
 }
 

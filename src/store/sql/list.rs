@@ -140,9 +140,10 @@ async fn active<S: Sql>(
         endless.push_str(&between);
         ending.push_str(&between);
     }
+    // All of the columns that are named inside, and no others.
     let newest = |half: &str, order: &str| {
         format!(
-            "SELECT {COLUMNS} FROM (SELECT {COLUMNS} FROM api_keys WHERE {half} AND {NOT_SWITCHED_OFF} \
+            "SELECT * FROM (SELECT {COLUMNS} FROM api_keys WHERE {half} AND {NOT_SWITCHED_OFF} \
              ORDER BY {order} LIMIT $3) AS half"
         )
     };

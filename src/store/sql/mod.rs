@@ -13,11 +13,13 @@ use crate::{
 };
 
 /// The columns of a key, by name: with `*`, a column that a newer version adds would be an error in every statement that PostgreSQL has
-/// prepared, for as long as the connection lives.
+/// prepared, for as long as the connection lives. The limit of its account is the account's, which other keys may have, too.
 macro_rules! key_columns {
     () => {
         "id, digest, prefix, name, owner, scopes, resources, allowed_ips, rate_limit, created_at, expires_at, revoked_at, \
-         disabled_at, last_used_at, rotated_from, rotated_to, imported, version"
+         disabled_at, last_used_at, rotated_from, rotated_to, imported, version, credits, \
+         (SELECT amount || coalesce('/' || period || 's', '') FROM api_key_credits AS account \
+         WHERE account.id = api_keys.credits) AS credit_limit"
     };
 }
 
@@ -30,6 +32,8 @@ macro_rules! event_columns {
 
 mod row;
 
+mod credits;
+
 mod feeding;
 
 mod filter;
@@ -40,6 +44,7 @@ mod migrate;
 
 mod touch;
 
+pub(super) use credits::{balances, give_back, spend};
 pub(super) use feeding::Running;
 pub(super) use list::list;
 #[cfg(all(test, feature = "testing", feature = "sqlite"))]
@@ -64,6 +69,12 @@ pub(super) trait Sql: Send {
 
     /// Moves `last_used_at` on, never back, for the keys and times in its one value: `[["ID",MS],...]`.
     const TOUCH: &'static str;
+
+    /// The database's time in milliseconds, as a word of a statement; `None` where it has none of its own, and [`Sql::clock`] has.
+    const CLOCK: Option<&'static str>;
+
+    /// The time to bind, where the database has none of its own.
+    fn clock(&self) -> Option<i64>;
 
     fn rows(
         &mut self,
@@ -189,6 +200,9 @@ async fn view<S: Sql>(sql: &mut S, reads: Reads) -> Result<View, StoreError> {
 }
 
 async fn write(sql: &mut impl Sql, writes: Writes, head: &mut ChainHead) -> Result<(), StoreError> {
+    for filling in &writes.fill {
+        credits::fill(sql, filling).await?;
+    }
     for key in &writes.insert {
         insert_record(sql, key).await?;
     }
@@ -196,11 +210,7 @@ async fn write(sql: &mut impl Sql, writes: Writes, head: &mut ChainHead) -> Resu
         update_record(sql, key).await?;
     }
     for id in &writes.delete {
-        sql.execute(
-            "DELETE FROM api_keys WHERE id = $1".into(),
-            &[id.to_string().as_str().into()],
-        )
-        .await?;
+        credits::remove_key(sql, *id).await?;
     }
     if writes.events.is_empty() {
         return Ok(());

@@ -2,10 +2,10 @@ use std::{fmt::Display, net::IpAddr, str::FromStr, time::SystemTime};
 
 use super::{Sql, Value, corrupt};
 use crate::{
-    access::{AddressList, Grants, RateLimits, Resources, Scopes},
+    access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
     clock::{from_unix_ms, to_unix_ms},
     event::{Actor, KeyEvent, KeyEventKind, LoggedEvent},
-    key::{KeyDigest, KeyId, KeyRecord},
+    key::{CreditAccount, KeyDigest, KeyId, KeyRecord},
     store::StoreError,
 };
 
@@ -27,8 +27,8 @@ pub(in super::super) trait Columns {
 
 pub(super) async fn insert_record(sql: &mut impl Sql, key: &KeyRecord) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO api_keys (id, digest, prefix, name, owner, scopes, resources, allowed_ips, rate_limit, \
-        created_at, expires_at, revoked_at, disabled_at, last_used_at, rotated_from, rotated_to, imported, version) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+        created_at, expires_at, revoked_at, disabled_at, last_used_at, rotated_from, rotated_to, imported, version, credits) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let texts = Texts::of(key);
     let values = [
         texts.id.as_str().into(),
@@ -49,6 +49,7 @@ pub(super) async fn insert_record(sql: &mut impl Sql, key: &KeyRecord) -> Result
         Value::Text(texts.rotated_to.as_deref()),
         i64::from(key.imported).into(),
         key.version.into(),
+        Value::Text(texts.credits.as_deref()),
     ];
     sql.execute(INSERT.into(), &values).await.map(drop)
 }
@@ -57,7 +58,7 @@ pub(super) async fn insert_record(sql: &mut impl Sql, key: &KeyRecord) -> Result
 pub(super) async fn update_record(sql: &mut impl Sql, key: &KeyRecord) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE api_keys SET name = $2, scopes = $3, resources = $4, allowed_ips = $5, rate_limit = $6, \
         expires_at = $7, revoked_at = coalesce(revoked_at, $8), disabled_at = $9, rotated_from = $10, rotated_to = $11, \
-        version = $12 WHERE id = $1";
+        version = $12, credits = $13 WHERE id = $1";
     let texts = Texts::of(key);
     let values = [
         texts.id.as_str().into(),
@@ -72,6 +73,7 @@ pub(super) async fn update_record(sql: &mut impl Sql, key: &KeyRecord) -> Result
         Value::Text(texts.rotated_from.as_deref()),
         Value::Text(texts.rotated_to.as_deref()),
         key.version.into(),
+        Value::Text(texts.credits.as_deref()),
     ];
     match sql.execute(UPDATE.into(), &values).await? {
         1 => Ok(()),
@@ -88,6 +90,7 @@ struct Texts {
     rate_limit: Option<String>,
     rotated_from: Option<String>,
     rotated_to: Option<String>,
+    credits: Option<String>,
 }
 
 impl Texts {
@@ -100,6 +103,7 @@ impl Texts {
             rate_limit: written(key.rate_limit.as_ref()),
             rotated_from: written(key.rotated_from.as_ref()),
             rotated_to: written(key.rotated_to.as_ref()),
+            credits: key.credits.map(|account| account.id.to_string()),
         }
     }
 }
@@ -126,6 +130,14 @@ pub(super) fn decode_record(row: &impl Columns) -> Result<KeyRecord, StoreError>
     record.rotated_from = parsed::<KeyId, _>(row, "rotated_from")?;
     record.rotated_to = parsed::<KeyId, _>(row, "rotated_to")?;
     record.imported = row.int("imported")? == Some(1);
+    record.credits = match parsed::<KeyId, _>(row, "credits")? {
+        None => None,
+        // Without its account nobody knows how many uses are left of it.
+        Some(id) => {
+            let limit = parsed::<Credits, _>(row, "credit_limit")?;
+            Some(CreditAccount::new(id, required(limit, "the account of a key")?))
+        }
+    };
     record.version = required(row.int("version")?, "version")?;
     Ok(record)
 }

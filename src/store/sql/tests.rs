@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Columns, Sql, Statement, Value};
 use crate::{
     event::{Actor, ChainHead, KeyEvent, KeyEventKind},
-    key::{KeyDigest, KeyId, KeyRecord, KeyStatus},
-    store::{Decide, EventQuery, KeyQuery, Reads, StoreError, Writes},
+    key::{CreditAccount, KeyDigest, KeyId, KeyRecord, KeyStatus},
+    store::{Decide, EventQuery, Filling, KeyQuery, Reads, StoreError, Writes},
 };
 
 mod filling;
@@ -114,6 +114,12 @@ impl<S: Sql> Sql for Explaining<'_, S> {
     const FOR_UPDATE: &'static str = S::FOR_UPDATE;
 
     const TOUCH: &'static str = S::TOUCH;
+
+    const CLOCK: Option<&'static str> = S::CLOCK;
+
+    fn clock(&self) -> Option<i64> {
+        self.sql.clock()
+    }
 
     async fn rows(&mut self, statement: Statement, values: &[Value<'_>]) -> Result<Vec<S::Row>, StoreError> {
         let lines = self.explain(&statement, values).await?;
@@ -248,13 +254,18 @@ pub(in super::super) async fn every_statement<S: Sql>(sql: &mut Explaining<'_, S
 
     // A transaction in which every kind of write happens, to new keys.
     let key = |name: &[u8]| KeyRecord::new(KeyId::generate(), KeyDigest::of(name), "owner 7", now);
-    let (one, two) = (key(b"one"), key(b"two"));
+    let (mut one, two) = (key(b"one"), key(b"two"));
+    let account = CreditAccount::new(one.id, "1000/30d".parse().map_err(super::corrupt)?);
+    one.credits = Some(account);
+    let mut three = key(b"three");
+    three.credits = one.credits;
     let mut reads = Reads::nothing().key(middle).live_of("owner 7");
     reads.digests.push(one.digest);
     let mut writes = Writes::nothing();
-    writes.insert = vec![one.clone(), two.clone()];
+    writes.insert = vec![one.clone(), two.clone(), three.clone()];
     writes.update.push(one);
-    writes.delete.push(two.id);
+    writes.fill.push(Filling::full(account, now));
+    writes.delete = vec![two.id, three.id];
     writes.events.push(KeyEvent::new(
         KeyEventKind::Pruned,
         &two,
@@ -263,6 +274,11 @@ pub(in super::super) async fn every_statement<S: Sql>(sql: &mut Explaining<'_, S
     ));
     sql.what = "change";
     super::transact(sql, reads, Decide::new(move |_| writes)).await?;
+    sql.what = "credits";
+    super::spend(sql, account.id, 1).await?;
+    super::spend(sql, account.id, 1001).await?;
+    super::give_back(sql, account.id, 1).await?;
+    super::balances(sql, &[account.id]).await?;
     sql.what = "touch";
     let uses: Vec<_> = page.keys.iter().map(|key| (key.id, now)).collect();
     super::touch(sql, &uses).await?;
@@ -294,6 +310,7 @@ impl Plan {
         let bad = |line: &&String| match dialect {
             Dialect::Postgres => {
                 line.contains("Seq Scan on api_keys")
+                    || line.contains("Seq Scan on api_key_credits")
                     || line.contains("Seq Scan on api_key_events")
                     || line.trim_start_matches([' ', '-', '>']).starts_with("Sort ") && !self.is_bounded()
             }
@@ -326,7 +343,7 @@ impl Plan {
 }
 
 /// Which index serves what; the plan must name it. The names are PostgreSQL's.
-const SERVED_BY: [(&str, &str); 31] = [
+const SERVED_BY: [(&str, &str); 32] = [
     ("get", "api_keys_pkey"),
     ("is empty", "api_keys_pkey"),
     ("has imported", "api_keys_imported"),
@@ -356,6 +373,7 @@ const SERVED_BY: [(&str, &str); 31] = [
     ("events by owner", "api_key_events_by_owner"),
     ("events by owner after cursor", "api_key_events_by_owner"),
     ("log", "api_key_events_pkey"),
+    ("credits", "api_key_credits_pkey"),
     ("count of a big owner", "api_keys_endless"),
     ("count of an owner of short lives", "api_keys_endless"),
 ];
@@ -366,6 +384,7 @@ pub(in super::super) fn complaints(plans: &[Plan], dialect: Dialect) -> Vec<Stri
         let index = match (dialect, *index) {
             (Dialect::Sqlite, "api_keys_pkey") => "sqlite_autoindex_api_keys_1",
             (Dialect::Sqlite, "api_key_events_pkey") => "api_key_events",
+            (Dialect::Sqlite, "api_key_credits_pkey") => "sqlite_autoindex_api_key_credits_1",
             (_, index) => index,
         };
         let mut of_it = plans

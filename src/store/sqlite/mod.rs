@@ -6,14 +6,19 @@ use std::{
 };
 
 use sqlx::{
-    Row, SqliteConnection, SqlitePool,
+    Sqlite, SqlitePool,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 
 use super::{
-    Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, StoreError, StoreErrorKind, StoredKey,
-    sql::{self, Columns, Running, Sql, Statement, Value, corrupt, safe, unavailable},
+    Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoreErrorKind,
+    StoredKey,
+    sql::{self, Running, unavailable},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -21,11 +26,19 @@ use crate::{
     key::{CheckKey, KeyDigest, KeyId},
 };
 
+mod connection;
+
 mod feed;
 
 mod file;
 
-const MIGRATIONS: &[&str] = &[include_str!("0001_keys.sql"), include_str!("0002_changes.sql")];
+use connection::Connection;
+
+const MIGRATIONS: &[&str] = &[
+    include_str!("0001_keys.sql"),
+    include_str!("0002_changes.sql"),
+    include_str!("0003_credits.sql"),
+];
 
 /// Keys in one SQLite file, with everything needed to read and write it built in.
 ///
@@ -38,6 +51,8 @@ const MIGRATIONS: &[&str] = &[include_str!("0001_keys.sql"), include_str!("0002_
 pub struct SqliteStore {
     reader: SqlitePool,
     writer: SqlitePool,
+    /// Held by the one use that waits for the connection that writes, or has it: a revoke is not behind all that are to be paid for.
+    spending: Arc<Semaphore>,
     /// `None` in memory, where nobody else can change anything.
     file: Option<Arc<SqliteConnectOptions>>,
     feeds: Running,
@@ -149,6 +164,7 @@ impl SqliteStore {
         Ok(Self {
             reader,
             writer,
+            spending: Arc::new(Semaphore::new(1)),
             file,
             feeds: Running::default(),
             check_key,
@@ -170,6 +186,28 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let mut connection = self.reader.acquire().await.map_err(unavailable)?;
         read(&mut Connection::new(&mut connection, &*self.clock)).await
+    }
+
+    /// Writes to an account, in a task of its own, as a change. Whoever goes away before their turn has not paid.
+    async fn pay<T, F>(
+        &self,
+        work: impl FnOnce(PoolConnection<Sqlite>, Arc<dyn Clock>) -> F + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let (writer, clock) = (self.writer.clone(), self.clock.clone());
+        let turn = self.spending.clone().acquire_owned().await;
+        let turn = turn.map_err(|closed| StoreError::new(StoreErrorKind::Unavailable, closed))?;
+        let paid = tokio::spawn(async move {
+            let connection = writer.acquire().await.map_err(unavailable)?;
+            let done = work(connection, clock).await;
+            drop(turn);
+            done
+        });
+        paid.await
+            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?
     }
 }
 
@@ -251,6 +289,24 @@ impl KeyStore for SqliteStore {
             .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?
     }
 
+    async fn spend(&self, account: KeyId, cost: u32) -> Result<Spent, StoreError> {
+        self.pay(move |mut sql, clock| async move {
+            sql::spend(&mut Connection::new(&mut sql, &*clock), account, cost).await
+        })
+        .await
+    }
+
+    async fn give_back(&self, account: KeyId, cost: u32) -> Result<(), StoreError> {
+        self.pay(move |mut sql, clock| async move {
+            sql::give_back(&mut Connection::new(&mut sql, &*clock), account, cost).await
+        })
+        .await
+    }
+
+    async fn credits(&self, accounts: &[KeyId]) -> Result<Vec<Balance>, StoreError> {
+        self.read(async |sql| sql::balances(sql, accounts).await).await
+    }
+
     async fn find_many(&self, digests: &[KeyDigest]) -> Result<Vec<StoredKey>, StoreError> {
         let now = self.clock.now();
         let listed: Vec<String> = digests
@@ -290,77 +346,6 @@ impl KeyStore for SqliteStore {
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").finish_non_exhaustive()
-    }
-}
-
-/// SQLite has no time of its own: the clock is the process's.
-struct Connection<'a> {
-    connection: &'a mut SqliteConnection,
-    clock: &'a dyn Clock,
-}
-
-impl<'a> Connection<'a> {
-    fn new(connection: &'a mut SqliteConnection, clock: &'a dyn Clock) -> Self {
-        Self { connection, clock }
-    }
-}
-
-impl Sql for Connection<'_> {
-    type Row = SqliteRow;
-
-    /// A transaction that begins with `BEGIN IMMEDIATE` is the only writer.
-    const FOR_UPDATE: &'static str = "";
-
-    const TOUCH: &'static str = "UPDATE api_keys SET last_used_at = used.at \
-        FROM (SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each($1)) AS used \
-        WHERE api_keys.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)";
-
-    async fn rows(
-        &mut self,
-        statement: Statement,
-        values: &[Value<'_>],
-    ) -> Result<Vec<SqliteRow>, StoreError> {
-        let query = bound(statement, values);
-        query.fetch_all(&mut *self.connection).await.map_err(unavailable)
-    }
-
-    async fn execute(&mut self, statement: Statement, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let done = bound(statement, values).execute(&mut *self.connection).await;
-        Ok(done.map_err(unavailable)?.rows_affected())
-    }
-
-    async fn script(&mut self, script: &'static str) -> Result<(), StoreError> {
-        let done = sqlx::raw_sql(script).execute(&mut *self.connection).await;
-        done.map(drop).map_err(unavailable)
-    }
-
-    async fn now(&mut self) -> Result<SystemTime, StoreError> {
-        Ok(self.clock.now())
-    }
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn bound<'q>(statement: Statement, values: &[Value<'_>]) -> Query<'q> {
-    let bind = |query: Query<'q>, value: &Value<'_>| match *value {
-        Value::Text(text) => query.bind(text),
-        Value::Int(number) => query.bind(number),
-        Value::Bytes(bytes) => query.bind(bytes),
-    };
-    values.iter().fold(sqlx::query(safe(statement)), bind)
-}
-
-impl Columns for SqliteRow {
-    fn text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        self.try_get(column).map_err(corrupt)
-    }
-
-    fn int(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
-        self.try_get(column).map_err(corrupt)
-    }
-
-    fn blob(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
-        self.try_get(column).map_err(corrupt)
     }
 }
 

@@ -10,11 +10,11 @@ use crate::{
     clock::{Clock, ManualClock, SystemClock, to_unix_ms},
     key::KeyStatus,
     manage::{DEFAULT_OVERLAP, KeyChange, NewKey},
-    store::KeyQuery,
     store::sql::{
         self,
         tests::{Dialect, Explaining, Plan, complaints, every_statement, filling, show},
     },
+    store::{KeyQuery, KeyStore},
 };
 
 /// All connections of a pool, at the same time.
@@ -87,6 +87,38 @@ async fn a_change_goes_through_while_every_connection_for_look_ups_is_taken() {
     keys.rotate(id, DEFAULT_OVERLAP).await.expect("rotated");
     keys.revoke(id).await.expect("revoked");
     drop(taken);
+}
+
+/// However many uses wait to be paid for, one of them is on its way to the connection that writes.
+#[tokio::test]
+async fn a_revoke_is_not_behind_all_that_wait_to_pay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.db");
+    let store = SqliteStore::open(path.to_str().expect("text"))
+        .await
+        .expect("a store");
+    let auth = ApiKeyAuth::builder(store.clone())
+        .build()
+        .expect("a configuration");
+    let keys = auth.keys().expect("there is a store").clone();
+    let new = NewKey::new("alice").credits("200".parse().expect("credits"));
+    let id = keys.issue(new).await.expect("minted").record.id;
+
+    let held = connections(&store.writer, 1).await;
+    let mut paying = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let store = store.clone();
+        paying.spawn(async move { store.spend(id, 1).await.expect("paid") });
+    }
+    let revoking = tokio::spawn(async move { keys.revoke(id).await.map(drop) });
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    revoking.await.expect("no panic").expect("revoked");
+    let left = store.credits(&[id]).await.expect("an answer")[0].left;
+    assert!(left > 150, "{left} are left");
+    assert!(paying.join_all().await.iter().all(|spent| spent.enough));
 }
 
 async fn run(store: &SqliteStore, statements: String) {
