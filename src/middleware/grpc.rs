@@ -284,7 +284,7 @@ fn code(kind: RefusalKind) -> u8 {
         | RefusalKind::ResourceNotAllowed
         | RefusalKind::AddressNotAllowed
         | RefusalKind::CrossOrigin => PERMISSION_DENIED,
-        RefusalKind::RateLimited | RefusalKind::TooManyFailures => RESOURCE_EXHAUSTED,
+        RefusalKind::RateLimited | RefusalKind::UsedUp | RefusalKind::TooManyFailures => RESOURCE_EXHAUSTED,
         RefusalKind::AuthUnavailable => UNAVAILABLE,
         RefusalKind::LayerMissing | RefusalKind::Misconfigured => INTERNAL,
     }
