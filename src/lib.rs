@@ -120,6 +120,9 @@ mod budget;
 
 pub mod access;
 
+#[cfg(feature = "oidc")]
+mod fetch;
+
 pub mod key;
 
 pub mod principal;

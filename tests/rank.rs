@@ -13,6 +13,7 @@ const RANKS: &[(&str, u8)] = &[
     ("clock", 0),
     ("budget", 0),
     ("access", 0),
+    ("fetch", 1),
     ("key", 1),
     ("principal", 2),
     ("event", 2),
