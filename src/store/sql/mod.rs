@@ -34,6 +34,8 @@ mod row;
 
 mod credits;
 
+mod expiring;
+
 mod feeding;
 
 mod filter;
@@ -45,6 +47,7 @@ mod migrate;
 mod touch;
 
 pub(super) use credits::{balances, give_back, spend};
+pub(super) use expiring::expiring;
 pub(super) use feeding::Running;
 pub(super) use list::list;
 #[cfg(all(test, feature = "testing", feature = "sqlite"))]
