@@ -125,6 +125,25 @@ impl fmt::Debug for KeyFormat {
     }
 }
 
+/// A regular expression that finds keys with this prefix in other texts, such as what programs of secret scanning are to look for: the prefix, and 49 letters
+/// and digits, with no other word character before or after. It has nothing in it that an engine without looking around lacks.
+///
+/// The check at the end of a key is keyed, so that nobody else can tell a key from 49 letters that were made up: some of what is found is none.
+///
+/// ```
+/// assert_eq!(tower_api_key::key::scanning_pattern("ak").as_deref(), Ok(r"\bak_[0-9A-Za-z]{49}\b"));
+/// ```
+///
+/// # Errors
+///
+/// When it is not a prefix, as [`KeyFormat::new`] has it.
+pub fn scanning_pattern(prefix: &str) -> Result<String, ParsePrefixError> {
+    match is_prefix(prefix.as_bytes()) {
+        true => Ok(format!(r"\b{prefix}_[0-9A-Za-z]{{{}}}\b", BODY_LEN + CHECK_LEN)),
+        false => Err(ParsePrefixError(())),
+    }
+}
+
 /// The secret behind the check in every key: made once by the store, and shared by all who use it.
 ///
 /// Whoever knows it can make keys that cost a look-up to refuse; nothing worse.

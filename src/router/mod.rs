@@ -87,9 +87,14 @@ mod services;
 
 mod routes;
 
+#[cfg(feature = "leaks")]
+mod leaks;
+
 #[cfg(feature = "openapi")]
 mod openapi;
 
+#[cfg(feature = "leaks")]
+pub use self::leaks::{AlertsUrlError, GithubAlerts};
 #[cfg(feature = "openapi")]
 pub use self::openapi::{
     SecuritySchemes, forward_auth_openapi, introspection_openapi, openapi, revocation_openapi,
