@@ -89,6 +89,7 @@
 //! | read keys from other headers, cookies, a WebSocket handshake | [`credential::Sources`] |
 //! | log why a request was refused | [`authn::Refusal`] in the response extensions |
 //! | let users mint, rotate and revoke their own keys over HTTP | [`ApiKeyAuth::router`] (feature `management`) |
+//! | give short-lived keys to workflows by the tokens of their issuer | `exchange`, `ApiKeyAuth::token_router` (feature `oidc`) |
 //! | see when a key was last used | [`Builder::last_used_every`], [`ApiKeyAuth::close`] |
 //! | count decisions, hits, look-ups and failures | the feature `metrics`, for any recorder that is installed before [`Builder::build`] |
 //! | have other processes hear of changes in a table of one's own | [`Builder::feed`], `event::RedisFeed` (feature `redis`) |
@@ -142,6 +143,9 @@ pub mod manage;
 pub mod limit;
 
 pub mod credential;
+
+#[cfg(feature = "oidc")]
+pub mod exchange;
 
 pub mod middleware;
 

@@ -22,6 +22,7 @@ const RANKS: &[(&str, u8)] = &[
     ("manage", 4),
     ("limit", 4),
     ("credential", 5),
+    ("exchange", 5),
     ("middleware", 6),
     ("extract", 7),
     ("router", 8),
@@ -29,7 +30,11 @@ const RANKS: &[(&str, u8)] = &[
 ];
 
 /// What a refusal is in HTTP, and what the answers about keys are.
-const STATUS_CODES: &[&str] = &["middleware/rejection.rs", "router/problem.rs"];
+const STATUS_CODES: &[&str] = &[
+    "middleware/rejection.rs",
+    "router/problem.rs",
+    "router/form_problem.rs",
+];
 
 /// Past this a file has two subjects.
 const MAX_LINES: usize = 420;

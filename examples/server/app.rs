@@ -24,6 +24,7 @@ use tower_api_key::{
     manage::Keys,
     middleware::RequireScope,
     principal::Principal,
+    router::TokenRouter,
 };
 use utoipa::ToSchema;
 
@@ -50,7 +51,14 @@ impl Requires for RunAgent {
     const REQUIREMENT: Requirement = Requirement::all_of(&["agents:run"]).on("agent:{agent}");
 }
 
-pub(crate) fn app(auth: ApiKeyAuth, keys: Keys, issues: Issues, topics: Topics, users: Users) -> Router {
+pub(crate) fn app(
+    auth: ApiKeyAuth,
+    exchange: Option<TokenRouter>,
+    keys: Keys,
+    issues: Issues,
+    topics: Topics,
+    users: Users,
+) -> Router {
     // What a route needs can stand here, as a layer, or in the signature of its handler, as `Scoped`.
     let list_issues = get(issues::list).route_layer(RequireScope::meeting(READ_ISSUES));
     let messages = Router::new()
@@ -83,10 +91,15 @@ pub(crate) fn app(auth: ApiKeyAuth, keys: Keys, issues: Issues, topics: Topics, 
         .layer(auth.optional())
         // Holding a key is enough to end it.
         .route("/revoke", services.revocation());
+    let exchanges = exchange.is_some();
+    // Not under the layer: what is asked for there is the key.
+    let tokens = exchange.map_or_else(Router::new, |exchange| {
+        Router::new().nest("/token", exchange.into_router())
+    });
     Router::new()
-        .nest("/api/v1", guarded.merge(open_to_all))
+        .nest("/api/v1", guarded.merge(open_to_all).merge(tokens))
         .route("/healthz", get(healthz))
-        .route("/openapi.json", get(openapi::serve))
+        .route("/openapi.json", get(move || openapi::serve(exchanges)))
         .with_state(keys)
         .merge(sessions::routes(users))
         .method_not_allowed_fallback(other_method)

@@ -60,6 +60,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
         metrics::serve(address, counted).await.map_err(Failure::start)?;
     }
     let users = options.users().map_err(Failure::Config)?;
+    let trust = options.trust().map_err(Failure::Config)?;
     let database = Database::open(location).await.map_err(Failure::Start)?;
     let external = options.static_keys();
     let has_external = !external.is_empty();
@@ -89,6 +90,8 @@ async fn run(options: &Options) -> Result<(), Failure> {
         .ok_or("there is no store")
         .map_err(Failure::start)?
         .clone();
+    let exchange = trust.map(|policies| auth.token_router(policies)).transpose();
+    let exchange = exchange.map_err(|error| Failure::Config(error.into()))?;
     let issues = Issues::open(database.pool()).await.map_err(Failure::start)?;
     // Before anything runs that has something to say, so that a mistake is all that is said.
     let listener = TcpListener::bind(&options.listen).await;
@@ -96,7 +99,14 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let base = format!("http://{}", listener.local_addr().map_err(Failure::start)?);
     let stopping = watch::Sender::new(());
     let topics = Topics::new(stopping.clone());
-    let app = logging::logged(app::app(auth.clone(), keys.clone(), issues, topics, users));
+    let app = logging::logged(app::app(
+        auth.clone(),
+        exchange,
+        keys.clone(),
+        issues,
+        topics,
+        users,
+    ));
 
     let stop = serve::stop_signal().map_err(Failure::start)?;
     if !has_external {

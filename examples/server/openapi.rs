@@ -37,9 +37,11 @@ struct Api;
 /// Describes this server.
 #[utoipa::path(get, path = "/openapi.json", tag = "server", security(()),
     responses((status = 200, description = "This document.")))]
-pub(crate) async fn serve() -> impl IntoResponse {
-    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().unwrap_or_default());
-    ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
+pub(crate) async fn serve(exchanges: bool) -> impl IntoResponse {
+    static TEXTS: LazyLock<[String; 2]> =
+        LazyLock::new(|| [false, true].map(|exchanges| document(exchanges).to_json().unwrap_or_default()));
+    let text = TEXTS[usize::from(exchanges)].as_str();
+    ([(CONTENT_TYPE, "application/json")], text)
 }
 
 fn schemes() -> SecuritySchemes {
@@ -48,13 +50,17 @@ fn schemes() -> SecuritySchemes {
         .session_cookie("session")
 }
 
-fn document() -> Document {
+fn document(exchanges: bool) -> Document {
     let schemes = schemes();
-    Api::openapi()
+    let document = Api::openapi()
         .merge_from(router::openapi("/api/v1/keys", &schemes))
         .merge_from(router::introspection_openapi("/api/v1/introspect", &schemes))
         .merge_from(router::revocation_openapi("/api/v1/revoke", &schemes))
-        .merge_from(router::forward_auth_openapi("/api/v1/verify", &schemes))
+        .merge_from(router::forward_auth_openapi("/api/v1/verify", &schemes));
+    match exchanges {
+        true => document.merge_from(router::token_openapi("/api/v1/token")),
+        false => document,
+    }
 }
 
 /// What is true of every route that asks who is calling: it takes any of the schemes, and refuses in the same words.

@@ -1,12 +1,13 @@
 //! The command line.
 
-use std::{env, path::PathBuf};
+use std::{env, error::Error, fs::File, io::Read, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
 use tower_api_key::{
     Preset,
     access::{AddressList, Grants, ParseAddressError, RateLimit, RateLimits},
     authn::StaticKey,
+    exchange::TrustPolicies,
     key::Secret,
     limit::{RedisLimits, WhenAway},
     manage::Policy,
@@ -15,6 +16,9 @@ use tower_api_key::{
 use crate::{Cause, database::Location, first_start::every_scope, sessions::Users};
 
 const KEY_VARIABLE: &str = "API_KEY_EXTERNAL";
+
+/// The longest file of trust policies, in bytes.
+const MAX_TRUST: u64 = 256 * 1024;
 
 /// A small issue tracker whose API is guarded by API keys.
 ///
@@ -69,6 +73,10 @@ pub(crate) struct Options {
     /// nobody is believed if not given.
     #[arg(long = "trust-proxy", value_name = "CIDR", value_parser = block)]
     pub(crate) trusted_proxies: Vec<String>,
+
+    /// A file of trust policies, by which tokens of workflows are exchanged for keys at /api/v1/token; nowhere if not given. See docs/oidc.example.toml.
+    #[arg(long, value_name = "PATH")]
+    oidc_config: Option<PathBuf>,
 
     /// Where to say what is counted, to Prometheus at `/metrics`; nowhere if not given. Whoever can connect can read it.
     #[arg(long, value_name = "ADDR")]
@@ -136,6 +144,28 @@ impl Options {
             Some(most) => Policy::new().max_keys_per_owner(most),
             None => Policy::new(),
         }
+    }
+
+    /// For which tokens there are keys.
+    pub(crate) fn trust(&self) -> Result<Option<TrustPolicies>, Cause> {
+        let Some(path) = &self.oidc_config else {
+            return Ok(None);
+        };
+        let told = |error: &dyn Error| format!("--oidc-config {}: {error}", path.display());
+        let mut text = String::new();
+        // A device without an end must not be read to it.
+        let file = File::open(path).map(|file| file.take(MAX_TRUST + 1));
+        let read = file.and_then(|mut file| file.read_to_string(&mut text));
+        let length = read.map_err(|error| told(&error))? as u64;
+        if length > MAX_TRUST {
+            return Err(format!(
+                "--oidc-config {}: it is more than {MAX_TRUST} bytes",
+                path.display()
+            )
+            .into());
+        }
+        let policies = TrustPolicies::from_toml(&text).map_err(|error| told(&error))?;
+        Ok(Some(policies))
     }
 
     /// Who may log in. Checked here rather than by clap, which would repeat the password.

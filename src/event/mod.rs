@@ -76,7 +76,8 @@ pub struct KeyEvent {
     pub before: Option<String>,
     /// The key as it was after.
     pub after: Option<String>,
-    /// What was refused, and why, such as `mint: exceeds-maker`; or why something was done, such as `leaked: https://...`.
+    /// What was refused, and why, such as `mint: exceeds-maker`; of a key that was given for a token, which token that was; of one that was found where
+    /// others can read it, where that was: `leaked: https://...`.
     pub reason: Option<String>,
 }
 
@@ -195,7 +196,7 @@ impl KeyEventKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Actor {
-    /// In one word: `key`, `external`, `session`, `application`, `cli`.
+    /// In one word: `key`, `external`, `session`, `application`, `cli`, `token`.
     pub kind: String,
     /// Whom it acted for.
     pub owner: String,

@@ -41,6 +41,8 @@ pub struct KeyRecord {
     pub rotated_to: Option<KeyId>,
     /// Whether it was taken over from another system, and so has no check in its text.
     pub imported: bool,
+    /// Whether it was given for a token of another issuer by a trust policy: then it makes no other keys, and none takes over from it.
+    pub exchanged: bool,
     /// Grows by one with every change.
     pub version: i64,
 }
@@ -67,6 +69,7 @@ impl KeyRecord {
             rotated_from: None,
             rotated_to: None,
             imported: false,
+            exchanged: false,
             version: 1,
         }
     }

@@ -101,6 +101,7 @@ impl Keys {
     }
 
     pub(super) async fn remove_expired(&self, retention: Duration) -> Result<u64, ManageError> {
+        self.forget_tokens().await?;
         let mut removed = 0;
         // By the store's clock, which the transaction below goes by, too.
         let Some(moment) = self.now().await?.checked_sub(retention) else {
@@ -124,6 +125,30 @@ impl Keys {
                 return Ok(removed);
             }
             removed += batch;
+        }
+    }
+
+    async fn forget_tokens(&self) -> Result<(), ManageError> {
+        if !self.0.store.keeps_tokens() {
+            return Ok(());
+        }
+        loop {
+            let mut reads = Reads::nothing();
+            reads.forgettable_tokens = PRUNE_BATCH;
+            let decide = |_: &Maker, view: &View| {
+                let mut writes = Writes::nothing();
+                writes.forget_tokens.clone_from(&view.forgettable_tokens);
+                Ok((writes, view.forgettable_tokens.len()))
+            };
+            let maker = self.maker();
+            let turn = self.0.turns.of(maker.caller(), Effect::Gives).await?;
+            let verb = Verb::new("prune");
+            let forgotten = self
+                .perform(&turn, maker, verb, reads, Settled::Changed, decide)
+                .await?;
+            if forgotten < PRUNE_BATCH as usize {
+                return Ok(());
+            }
         }
     }
 

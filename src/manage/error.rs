@@ -26,6 +26,10 @@ pub enum ManageErrorKind {
     Quota,
     /// The key is not in a state in which this can be done to it.
     Conflict(Conflict),
+    /// The caller's own key was given for a token, and changes no keys, whatever its scopes.
+    CallerExchanged,
+    /// The token that a key was to be given for is not good for one.
+    TokenNotGood(TokenFault),
     /// The caller's own key has ended since the request was let in.
     CallerNotGood(KeyStatus),
     /// The store could not do it, or could not say whether it did.
@@ -58,6 +62,32 @@ pub enum Conflict {
     AlreadyRotated,
     /// The caller was not let in by a key of this store.
     NoStoredKey,
+    /// The key was given for a token, and no other takes over from it.
+    Exchanged,
+}
+
+/// Why no key is given for a token that is right otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenFault {
+    /// There was one given for it before.
+    Spent,
+    /// It has expired.
+    Expired,
+    /// Its time has not come.
+    NotYet,
+}
+
+impl TokenFault {
+    /// The fault in one word, for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spent => "token-spent",
+            Self::Expired => "token-expired",
+            Self::NotYet => "token-not-yet-good",
+        }
+    }
 }
 
 impl ManageError {
@@ -90,6 +120,8 @@ impl ManageErrorKind {
             Self::MissingScope(_) => "insufficient-scope",
             Self::Quota => "too-many-keys",
             Self::Conflict(_) => "conflict",
+            Self::CallerExchanged => "caller-exchanged",
+            Self::TokenNotGood(fault) => fault.as_str(),
             Self::CallerNotGood(_) => "caller-not-good",
             Self::Unavailable => "unavailable",
         }
@@ -143,6 +175,17 @@ impl fmt::Display for ManageError {
             ManageErrorKind::Conflict(Conflict::NoStoredKey) => {
                 f.write_str("the caller was not let in by a key of this store")
             }
+            ManageErrorKind::Conflict(Conflict::Exchanged) => {
+                f.write_str("the key was given for a token, and no other takes over from it")
+            }
+            ManageErrorKind::CallerExchanged => {
+                f.write_str("the caller's key was given for a token, and changes no keys")
+            }
+            ManageErrorKind::TokenNotGood(TokenFault::Spent) => {
+                f.write_str("a key was given for the token before")
+            }
+            ManageErrorKind::TokenNotGood(TokenFault::Expired) => f.write_str("the token has expired"),
+            ManageErrorKind::TokenNotGood(TokenFault::NotYet) => f.write_str("the token is not good yet"),
             ManageErrorKind::CallerNotGood(status) => write!(f, "the caller's key is {}", status.as_str()),
             ManageErrorKind::Unavailable => f.write_str("the key store could not do it"),
         }

@@ -32,6 +32,8 @@ impl Keys {
                 caller.principal.owner().clone_into(&mut new.owner);
                 reads = reads.live_of(new.owner.as_str());
             }
+            #[cfg(feature = "oidc")]
+            Maker::Trust(_) => label::check(&new.name, false)?,
         }
         let (key, draft) = self.draft(&new.owner)?;
         let policy = self.0.policy.clone();
@@ -79,7 +81,7 @@ impl Keys {
     }
 
     /// A key, and a record of it without rights.
-    fn draft(&self, owner: &str) -> Result<(Secret, KeyRecord), ManageError> {
+    pub(super) fn draft(&self, owner: &str) -> Result<(Secret, KeyRecord), ManageError> {
         let key = self
             .0
             .format
@@ -173,6 +175,9 @@ pub(super) fn decide_rotation(
     match old.status(now) {
         KeyStatus::Active => {}
         status => return Err(Conflict::NotActive(status).into()),
+    }
+    if old.exchanged {
+        return Err(Conflict::Exchanged.into());
     }
     if old.rotated_to.is_some() {
         return Err(Conflict::AlreadyRotated.into());

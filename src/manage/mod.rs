@@ -81,13 +81,19 @@ mod expiring;
 #[cfg(feature = "management")]
 mod presented;
 
+#[cfg(feature = "oidc")]
+mod trust;
+
+#[cfg(feature = "oidc")]
+mod redeem;
+
 #[cfg(test)]
 mod tests;
 
 pub use batch::ImportOutcome;
 pub use caller::CallerKeys;
 pub use change::ChangeError;
-pub use error::{Conflict, Invalid, ManageError, ManageErrorKind};
+pub use error::{Conflict, Invalid, ManageError, ManageErrorKind, TokenFault};
 pub use policy::{Excess, Policy};
 pub use request::{Caller, DEFAULT_OVERLAP, ImportedKey, IssuedKey, KeyChange, NewKey, RevokedKey};
 
@@ -100,6 +106,10 @@ pub(crate) use label::check_name;
 #[cfg(feature = "management")]
 pub(crate) use presented::Presenter;
 
+#[cfg(feature = "oidc")]
+pub(crate) use request::shown_request_id;
+#[cfg(feature = "oidc")]
+pub(crate) use trust::Redemption;
 use turns::Turns;
 #[cfg(feature = "management")]
 pub(crate) use verb::Verb;
@@ -245,6 +255,7 @@ impl Keys {
 
     /// Removes keys that expired longer ago than `retention`, revoked or not; their lines in the log stay. A key without expiry is
     /// never removed, nor is an imported one, which could otherwise come back by being imported again. Answers with how many there were.
+    /// Tokens that keys were given for are forgotten, too, once they have expired: those are not counted, nor does the log mention them.
     ///
     /// # Errors
     ///

@@ -258,7 +258,7 @@ impl Caller {
     /// The router takes it from the header `x-request-id`. Unless a proxy of yours sets that, it is what the client claims, and proves
     /// nothing.
     pub fn request_id(mut self, id: Option<impl Into<String>>) -> Self {
-        self.request_id = id.map(Into::into).filter(|id| is_request_id(id));
+        self.request_id = shown_request_id(id);
         self
     }
 
@@ -275,6 +275,11 @@ const MAX_REQUEST_ID: usize = 64;
 
 pub(super) fn is_request_id(text: &str) -> bool {
     (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The id of a request, if the log can show it.
+pub(crate) fn shown_request_id(id: Option<impl Into<String>>) -> Option<String> {
+    id.map(Into::into).filter(|id| is_request_id(id))
 }
 
 /// How long the old key of a rotation stays good if nothing else is asked.

@@ -79,10 +79,30 @@ impl Turns {
         let Some(caller) = caller else {
             return Ok(Turn { _place: None, effect });
         };
-        let owner = caller.principal.owner().to_owned();
+        self.in_lane(caller.principal.owner(), caller.principal.stored_key(), effect)
+            .await
+    }
+
+    /// Waits for the turn of an owner for whom something is done by no caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Turns::of`].
+    #[cfg(feature = "oidc")]
+    pub(super) async fn of_owner(self: &Arc<Self>, owner: &str, effect: Effect) -> Result<Turn, ManageError> {
+        self.in_lane(owner, None, effect).await
+    }
+
+    async fn in_lane(
+        self: &Arc<Self>,
+        owner: &str,
+        key: Option<KeyId>,
+        effect: Effect,
+    ) -> Result<Turn, ManageError> {
+        let owner = owner.to_owned();
         let (lane, most) = match effect {
             Effect::Gives => (Lane::Gives(owner), 1),
-            Effect::Takes => (Lane::Takes(owner, caller.principal.stored_key()), TAKING),
+            Effect::Takes => (Lane::Takes(owner, key), TAKING),
         };
         self.within(lane, most, effect).await
     }

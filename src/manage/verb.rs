@@ -35,6 +35,9 @@ pub(super) enum Maker {
     Caller(Caller),
     /// That of somebody who holds a key, over that key.
     Holder(Caller),
+    /// That of a trust policy, for a token.
+    #[cfg(feature = "oidc")]
+    Trust(Arc<super::trust::Redemption>),
 }
 
 impl Maker {
@@ -42,6 +45,8 @@ impl Maker {
         match self {
             Self::Application(actor) => actor.clone(),
             Self::Caller(caller) | Self::Holder(caller) => caller.actor(),
+            #[cfg(feature = "oidc")]
+            Self::Trust(redemption) => redemption.actor.clone(),
         }
     }
 
@@ -50,6 +55,8 @@ impl Maker {
         match self {
             Self::Application(_) => None,
             Self::Caller(caller) | Self::Holder(caller) => Some(caller),
+            #[cfg(feature = "oidc")]
+            Self::Trust(_) => None,
         }
     }
 
@@ -61,6 +68,8 @@ impl Maker {
                 let own = caller.principal.stored_key();
                 own.into_iter().fold(Reads::nothing(), Reads::key)
             }
+            #[cfg(feature = "oidc")]
+            Self::Trust(_) => Reads::nothing(),
         }
     }
 
@@ -72,12 +81,20 @@ impl Maker {
                 let rights = rights_of(&caller.principal, view);
                 let rights = rights.map_err(ManageErrorKind::CallerNotGood)?;
                 // Once more: another process may have narrowed the key since the request was let in.
+                let own = caller.principal.stored_key().and_then(|id| view.key(id));
                 let may_write = rights.grants.granted_scopes().contains(&WRITE);
-                match may_write || matches!(self, Self::Holder(_)) {
-                    true => Ok(Some(rights)),
-                    false => Err(ManageErrorKind::MissingScope("keys:write").into()),
+                match (may_write, matches!(self, Self::Holder(_))) {
+                    (_, true) => Ok(Some(rights)),
+                    (false, false) => Err(ManageErrorKind::MissingScope("keys:write").into()),
+                    // Whatever its scopes are by now: it leaves nothing behind that outlives it.
+                    (true, false) if own.is_some_and(|key| key.exchanged) => {
+                        Err(ManageErrorKind::CallerExchanged.into())
+                    }
+                    (true, false) => Ok(Some(rights)),
                 }
             }
+            #[cfg(feature = "oidc")]
+            Self::Trust(redemption) => Ok(Some(redemption.rights(super::to_the_millisecond(view.now)))),
         }
     }
 
@@ -97,6 +114,8 @@ impl Maker {
                 caller.principal.owner() == key.owner || rights.grants.granted_scopes().contains(&ADMIN)
             }
             (Self::Caller(_) | Self::Holder(_), None) => false,
+            #[cfg(feature = "oidc")]
+            (Self::Trust(_), _) => false,
         };
         sees.then_some(key)
             .ok_or_else(|| ManageErrorKind::NotFound.into())
@@ -113,6 +132,11 @@ pub(crate) struct Verb {
 impl Verb {
     pub(crate) const fn new(word: &'static str) -> Self {
         Self { word, target: None }
+    }
+
+    #[cfg(feature = "oidc")]
+    pub(super) fn word(self) -> &'static str {
+        self.word
     }
 
     pub(crate) fn on(self, target: impl Into<Option<KeyId>>) -> Self {
@@ -215,6 +239,9 @@ const REFUSALS: u32 = 20;
 const REFUSALS_AT_ONCE: u32 = 200;
 /// How many times as many of all owners together.
 const OF_ALL: u32 = 5;
+/// Of all who bring tokens that are refused. Anybody can have one that is signed by an issuer who serves the public.
+#[cfg(feature = "oidc")]
+const STRANGERS: u32 = 1;
 /// How many owners have room of their own at a time. Those beyond share that of one.
 const OWNERS: usize = 1024;
 
@@ -224,6 +251,9 @@ const OWNERS: usize = 1024;
 pub(super) struct Refusals {
     each: Budgets<Box<str>>,
     all: Budget,
+    /// For those who hold no key at all.
+    #[cfg(feature = "oidc")]
+    strangers: Budget,
     clock: Arc<dyn Clock>,
 }
 
@@ -232,6 +262,8 @@ impl Refusals {
         Self {
             each: Budgets::per_second_and_at_once(REFUSALS, REFUSALS_AT_ONCE, OWNERS),
             all: Budget::per_second_and_at_once(OF_ALL * REFUSALS, OF_ALL * REFUSALS_AT_ONCE),
+            #[cfg(feature = "oidc")]
+            strangers: Budget::per_second_and_at_once(STRANGERS, REFUSALS_AT_ONCE),
             clock,
         }
     }
@@ -240,6 +272,22 @@ impl Refusals {
     pub(super) fn have_room(&self, owner: &str) -> bool {
         let now = self.clock.elapsed();
         let room = self.each.take(owner.into(), now).is_ok() && self.all.take(now);
+        if !room {
+            metric::audit_dropped();
+        }
+        room
+    }
+}
+
+#[cfg(feature = "oidc")]
+impl Refusals {
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// Whether one more refusal of somebody who holds no key may be written down.
+    pub(super) fn have_room_for_strangers(&self) -> bool {
+        let room = self.strangers.take(self.clock.elapsed());
         if !room {
             metric::audit_dropped();
         }
@@ -265,6 +313,16 @@ fn refused(maker: &Maker, verb: Verb, view: &View, error: &ManageError, refusals
             let reason = format!("{}: {}", verb.word, kind.as_str());
             let event = KeyEvent::refused(target, owner, now, &caller.actor(), reason);
             writes.events.push(event);
+        }
+        #[cfg(feature = "oidc")]
+        (Maker::Trust(redemption), kind) => {
+            if refusals.have_room_for_strangers() {
+                let now = super::to_the_millisecond(view.now);
+                let reason = format!("{}: {}; {}", verb.word, kind.as_str(), redemption.note);
+                let owner = redemption.owner.as_str();
+                let event = KeyEvent::refused(None, owner, now, &redemption.actor, reason);
+                writes.events.push(event);
+            }
         }
     }
     writes

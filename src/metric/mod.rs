@@ -13,6 +13,8 @@ use off as chosen;
 #[cfg(feature = "metrics")]
 use on as chosen;
 
+#[cfg(feature = "oidc")]
+pub(crate) use chosen::exchanged;
 pub(crate) use chosen::{
     CacheMeter, Decisions, audit_dropped, breaker_open, feed_age, feed_live, lookup_not_made, stale_used,
     timed, uses_dropped, uses_not_written, uses_written,

@@ -72,3 +72,6 @@ pub(crate) fn limits_shared(_shared: bool) {}
 
 #[cfg(feature = "redis")]
 pub(crate) fn limit_not_shared(_then: &'static str) {}
+
+#[cfg(feature = "oidc")]
+pub(crate) fn exchanged(_outcome: &'static str) {}

@@ -24,6 +24,8 @@ const USES: &str = "api_key_last_used_total";
 const LIMITS_SHARED: &str = "api_key_limits_shared";
 const LIMITS_NOT_SHARED: &str = "api_key_limits_not_shared_total";
 const AUDIT_DROPPED: &str = "api_key_audit_dropped_total";
+#[cfg(feature = "oidc")]
+const EXCHANGES: &str = "api_key_exchanges_total";
 
 /// What became of requests. The counters are looked up once, so that a request adds one and does nothing else: they are those of the
 /// recorder that there was when this was made.
@@ -221,6 +223,12 @@ pub(crate) fn limit_not_shared(then: &'static str) {
     counter!(LIMITS_NOT_SHARED, "then" => then).increment(1);
 }
 
+/// A token was brought for a key, with one of a few outcomes.
+#[cfg(feature = "oidc")]
+pub(crate) fn exchanged(outcome: &'static str) {
+    counter!(EXCHANGES, "outcome" => outcome).increment(1);
+}
+
 fn describe() {
     describe_counter!(DECISIONS, "Requests by what became of them.");
     describe_counter!(CACHE, "Look-ups in the cache of keys.");
@@ -245,6 +253,11 @@ fn describe() {
     describe_counter!(
         LIMITS_NOT_SHARED,
         "Requests decided while they could not, by how."
+    );
+    #[cfg(feature = "oidc")]
+    describe_counter!(
+        EXCHANGES,
+        "Tokens that were brought for keys, by what became of them."
     );
     describe_counter!(AUDIT_DROPPED, "Refusals that are not in the audit log.");
 }

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use zeroize::Zeroizing;
 
-use super::problem::{FormProblem, is_too_large};
+use super::{form_problem::FormProblem, problem::is_too_large};
 
 /// The one field that counts of a form about a token (RFC 7009, section 2.1; RFC 7662, section 2.1). `token_type_hint` and whatever else there is
 /// are ignored.

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{
     form::TokenForm,
-    problem::{FormProblem, Problem, shown},
+    form_problem::FormProblem,
+    problem::{Problem, shown},
     services::Services,
     view,
 };

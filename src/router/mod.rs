@@ -75,6 +75,8 @@ mod call;
 
 mod handlers;
 
+mod form_problem;
+
 mod form;
 
 mod introspect;
@@ -90,11 +92,20 @@ mod routes;
 #[cfg(feature = "leaks")]
 mod leaks;
 
+#[cfg(feature = "oidc")]
+mod token;
+
 #[cfg(feature = "openapi")]
 mod openapi;
 
 #[cfg(feature = "leaks")]
 pub use self::leaks::{AlertsUrlError, GithubAlerts};
+
+#[cfg(feature = "oidc")]
+pub use self::token::TokenRouter;
+
+#[cfg(all(feature = "openapi", feature = "oidc"))]
+pub use self::openapi::token_openapi;
 #[cfg(feature = "openapi")]
 pub use self::openapi::{
     SecuritySchemes, forward_auth_openapi, introspection_openapi, openapi, revocation_openapi,

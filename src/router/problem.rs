@@ -34,6 +34,7 @@ pub(super) enum Problem {
     Invalid(Vec<FieldError>),
     Exceeds(Excess),
     Quota,
+    CallerExchanged,
     Conflict(Conflict),
     /// An alert that nobody who is believed has signed.
     #[cfg(feature = "leaks")]
@@ -70,6 +71,7 @@ impl Problem {
             ManageErrorKind::Exceeds(excess) => Self::Exceeds(excess),
             ManageErrorKind::MissingScope(scope) => Self::missing_scope(scope, caller),
             ManageErrorKind::Quota => Self::Quota,
+            ManageErrorKind::CallerExchanged => Self::CallerExchanged,
             ManageErrorKind::Conflict(conflict) => Self::Conflict(conflict),
             ManageErrorKind::CallerNotGood(status) => {
                 let kind = match status {
@@ -79,6 +81,8 @@ impl Problem {
                 };
                 Self::refused(Refusal::new(kind), caller)
             }
+            // Of whoever has a token only.
+            ManageErrorKind::TokenNotGood(_) => Self::NotFound,
             ManageErrorKind::Unavailable => {
                 trace::management_failed(error);
                 Self::Unavailable
@@ -144,6 +148,11 @@ impl Problem {
                 "too-many-keys",
                 "The owner has as many keys as an owner may have; revoke one first.",
             ),
+            Self::CallerExchanged => (
+                StatusCode::FORBIDDEN,
+                "exchanged-key",
+                "A key that was given for a token makes no other keys, and changes none.",
+            ),
             Self::Conflict(conflict) => {
                 let (code, detail) = conflict_wire(*conflict);
                 (StatusCode::CONFLICT, code, detail)
@@ -172,6 +181,10 @@ fn conflict_wire(conflict: Conflict) -> (&'static str, &'static str) {
         Conflict::AlreadyRotated => (
             "already-rotated",
             "Another key has taken over from this one already.",
+        ),
+        Conflict::Exchanged => (
+            "exchanged-key",
+            "The key was given for a token; exchange another one for another key.",
         ),
         Conflict::NoStoredKey => (
             "no-stored-key",
@@ -225,64 +238,6 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Why a form is not answered as its sender wished (RFC 6749, section 5.2).
-#[derive(Debug)]
-pub(super) enum FormProblem {
-    /// What is wrong with it.
-    Invalid(&'static str),
-    NotAForm,
-    TooLarge,
-    /// RFC 7009, section 2.2.1.
-    UnsupportedTokenType,
-    /// What is not about the form is said in the same words as everywhere.
-    Other(Problem),
-}
-
-/// Its body.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = FormError))]
-pub(super) struct FormErrorDocument {
-    /// One of `invalid_request`, `unsupported_token_type`.
-    error: &'static str,
-    /// For people.
-    error_description: &'static str,
-}
-
-impl IntoResponse for FormProblem {
-    fn into_response(self) -> Response {
-        let (status, error, error_description) = match self {
-            Self::Invalid(what) => (StatusCode::BAD_REQUEST, "invalid_request", what),
-            Self::NotAForm => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "invalid_request",
-                "The body must be application/x-www-form-urlencoded.",
-            ),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "invalid_request",
-                "The body is too large.",
-            ),
-            Self::UnsupportedTokenType => (
-                StatusCode::BAD_REQUEST,
-                "unsupported_token_type",
-                "The token is not one that can be revoked here.",
-            ),
-            Self::Other(problem) => return problem.into_response(),
-        };
-        let document = FormErrorDocument {
-            error,
-            error_description,
-        };
-        answer(status, "application/json", &document)
-    }
-}
-
-impl From<Problem> for FormProblem {
-    fn from(problem: Problem) -> Self {
-        Self::Other(problem)
-    }
-}
-
 /// 200, and nothing to say.
 pub(super) fn empty() -> Response {
     let mut response = Response::new(Body::empty());
@@ -326,7 +281,7 @@ pub(super) fn is_too_large(status: StatusCode) -> bool {
     status == StatusCode::PAYLOAD_TOO_LARGE
 }
 
-fn answer(status: StatusCode, content_type: &'static str, value: &impl Serialize) -> Response {
+pub(super) fn answer(status: StatusCode, content_type: &'static str, value: &impl Serialize) -> Response {
     // Text, numbers and lists: there is nothing in it that JSON could not say.
     let json = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Body::from(json));

@@ -9,7 +9,8 @@ use axum::{
 
 use super::{
     form::TokenForm,
-    problem::{FormProblem, Problem, empty},
+    form_problem::FormProblem,
+    problem::{Problem, empty},
     services::Services,
 };
 use crate::{

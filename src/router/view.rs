@@ -142,7 +142,7 @@ pub(super) struct EventView {
     /// What was true of it after.
     #[cfg_attr(feature = "openapi", schema(required = true, value_type = Option<Object>))]
     after: Option<Map<String, Value>>,
-    /// What was refused, and why, such as `mint: exceeds-maker`.
+    /// What was refused, and why, such as `mint: exceeds-maker`; of a key that was given for a token, which token that was.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     reason: Option<String>,
 }
@@ -151,7 +151,7 @@ pub(super) struct EventView {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Actor))]
 pub(super) struct ActorView {
-    /// Such as `key`, `session`, `external`, `application`, `cli`.
+    /// Such as `key`, `session`, `external`, `application`, `cli`, `token`.
     kind: String,
     owner: String,
     #[cfg_attr(feature = "openapi", schema(required = true))]

@@ -15,6 +15,11 @@ use crate::{
     store::KeyStore,
     trace,
 };
+#[cfg(feature = "oidc")]
+use crate::{
+    exchange::{Exchange, TrustPolicies},
+    router::TokenRouter,
+};
 
 mod error;
 
@@ -113,6 +118,31 @@ impl ApiKeyAuth {
         #[cfg(feature = "leaks")]
         let services = services.telling(self.managed.told.notices.clone());
         services
+    }
+
+    /// Gives short-lived keys for tokens of other issuers, such as those of workflows, by trust policies; see [`exchange`](crate::exchange).
+    ///
+    /// # Errors
+    ///
+    /// When there is no store, or one that does not [keep tokens](crate::store::KeyStore::keeps_tokens): a token could then be exchanged again and again.
+    #[cfg(feature = "oidc")]
+    pub fn exchange(&self, policies: TrustPolicies) -> Result<Exchange, BuildError> {
+        let complaint = |text: &str| BuildError(vec![text.into()]);
+        let keys = self.keys().cloned();
+        let keys = keys.ok_or_else(|| complaint("there is no store for keys that are given for tokens"))?;
+        Exchange::new(keys, policies).ok_or_else(|| {
+            complaint("the store does not keep tokens, so one could be exchanged for keys again and again")
+        })
+    }
+
+    /// A router by which workflows exchange their tokens, to be nested outside of this layer: it asks for no key.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiKeyAuth::exchange`].
+    #[cfg(feature = "oidc")]
+    pub fn token_router(&self, policies: TrustPolicies) -> Result<TokenRouter, BuildError> {
+        Ok(TokenRouter::new(self.exchange(policies)?))
     }
 
     /// Changes a key in a table of the application's own, so that no verdict from before survives it: the work runs in a task of its own,

@@ -37,6 +37,7 @@ pub(crate) trait DynStore: fmt::Debug + Send + Sync {
     fn credits<'a>(&'a self, accounts: &'a [KeyId]) -> Answer<'a, Vec<Balance>>;
     fn feed(&self) -> Option<Feed>;
     fn tells(&self) -> bool;
+    fn keeps_tokens(&self) -> bool;
     fn lease(&self) -> Duration;
     fn everywhere(&self, lease: Duration) -> Answer<'_, Option<Receipt>>;
 }
@@ -122,6 +123,10 @@ impl<S: KeyStore> DynStore for S {
 
     fn tells(&self) -> bool {
         KeyStore::feed(self).is_some()
+    }
+
+    fn keeps_tokens(&self) -> bool {
+        KeyStore::keeps_tokens(self)
     }
 
     fn lease(&self) -> Duration {

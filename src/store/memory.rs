@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{
     Balance, Decide, EventQuery, ExpiryQuery, Filling, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
-    StoreErrorKind, StoredKey, View, Writes, credits::missing,
+    StoreErrorKind, StoredKey, TokenId, View, Writes, credits::missing,
 };
 use crate::{
     clock::{Clock, SystemClock, from_unix_ms, to_unix_ms},
@@ -37,6 +38,8 @@ struct Inner {
 struct Log {
     head: ChainHead,
     events: Vec<LoggedEvent>,
+    /// Those that are spent, and until when that is remembered.
+    tokens: BTreeMap<TokenId, SystemTime>,
 }
 
 impl MemoryStore {
@@ -89,7 +92,7 @@ impl Inner {
         }
     }
 
-    fn view(&self, reads: &Reads) -> View {
+    fn view(&self, log: &Log, reads: &Reads) -> View {
         let now = self.clock.now();
         let live = |owner: &String| {
             let live = |key: &KeyRecord| {
@@ -107,6 +110,8 @@ impl Inner {
                 .copied()
                 .collect(),
             live: reads.live_of.as_ref().map_or(0, live),
+            spent: reads.token.is_some_and(|token| log.tokens.contains_key(&token)),
+            forgettable_tokens: log.forgettable(now, reads.forgettable_tokens),
         }
     }
 
@@ -118,7 +123,12 @@ impl Inner {
             fill,
             delete,
             events,
+            spend_token,
+            forget_tokens,
         } = writes;
+        if spend_token.is_some_and(|token| log.tokens.contains_key(&token.id)) {
+            return Err(StoreError::conflict());
+        }
         for (i, key) in insert.iter().enumerate() {
             let twice = insert[..i]
                 .iter()
@@ -155,11 +165,28 @@ impl Inner {
                 }
             }
         }
+        log.tokens
+            .extend(spend_token.map(|token| (token.id, token.until)));
+        log.tokens.retain(|token, _| !forget_tokens.contains(token));
         for event in events {
             let logged = log.head.append(event);
             log.events.push(logged);
         }
         Ok(())
+    }
+}
+
+impl Log {
+    fn forgettable(&self, now: SystemTime, limit: u32) -> Vec<TokenId> {
+        let mut over: Vec<(SystemTime, TokenId)> = self
+            .tokens
+            .iter()
+            .filter(|(_, until)| limit > 0 && **until < now)
+            .map(|(token, until)| (*until, *token))
+            .collect();
+        over.sort_unstable();
+        over.truncate(limit as usize);
+        over.into_iter().map(|(_, token)| token).collect()
     }
 }
 
@@ -173,6 +200,7 @@ fn changed(kept: &KeyRecord, update: KeyRecord) -> KeyRecord {
         revoked_at: kept.revoked_at.or(update.revoked_at),
         last_used_at: kept.last_used_at,
         imported: kept.imported,
+        exchanged: kept.exchanged,
         ..update
     }
 }
@@ -192,7 +220,7 @@ impl KeyStore for MemoryStore {
 
     async fn transact(&self, reads: Reads, decide: Decide) -> Result<(), StoreError> {
         let mut log = self.0.log.lock();
-        let writes = decide.decide(&self.0.view(&reads));
+        let writes = decide.decide(&self.0.view(&log, &reads));
         self.0.write(&mut log, writes)
     }
 
@@ -279,6 +307,10 @@ impl KeyStore for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    fn keeps_tokens(&self) -> bool {
+        true
     }
 
     async fn spend(&self, account: KeyId, cost: u32) -> Result<Spent, StoreError> {

@@ -25,6 +25,8 @@ mod credits;
 
 mod transaction;
 
+mod token;
+
 mod query;
 
 mod erased;
@@ -52,6 +54,7 @@ pub use postgres::PostgresStore;
 pub use query::{EventQuery, ExpiryQuery, KeyPage, KeyQuery};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use token::{SpentToken, TokenId};
 pub use transaction::{Decide, Reads, View, Writes};
 
 pub(crate) use erased::DynStore;
@@ -256,6 +259,13 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Receipt>, StoreError>> + Send {
         let _no_feed = lease;
         async { Ok(None) }
+    }
+
+    /// Whether the store remembers [`KeyRecord::exchanged`], answers [`Reads::token`] and [`Reads::forgettable_tokens`], and writes
+    /// [`Writes::spend_token`] and [`Writes::forget_tokens`]: in the transaction of the key that the token is spent for, so that there is one key for it at most. Where it does
+    /// not, tokens of other issuers cannot be exchanged for keys.
+    fn keeps_tokens(&self) -> bool {
+        false
     }
 
     /// The secret behind the check in every key. Made with the store, kept in it, read when it is opened.

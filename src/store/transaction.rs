@@ -1,6 +1,9 @@
 use std::{fmt, time::SystemTime};
 
-use super::credits::Filling;
+use super::{
+    credits::Filling,
+    token::{SpentToken, TokenId},
+};
 use crate::{
     event::KeyEvent,
     key::{KeyDigest, KeyId, KeyRecord},
@@ -16,6 +19,10 @@ pub struct Reads {
     pub digests: Vec<KeyDigest>,
     /// How many keys this owner has that are neither revoked nor expired.
     pub live_of: Option<String>,
+    /// Whether this token is spent.
+    pub token: Option<TokenId>,
+    /// Up to so many of the spent tokens that need not be remembered any longer.
+    pub forgettable_tokens: u32,
 }
 
 impl Reads {
@@ -52,10 +59,14 @@ pub struct View {
     pub taken: Vec<KeyDigest>,
     /// How many live keys the owner has.
     pub live: u64,
+    /// Whether the token is spent.
+    pub spent: bool,
+    /// Those of the tokens that need not be remembered any longer, the longest of them first.
+    pub forgettable_tokens: Vec<TokenId>,
 }
 
 impl View {
-    /// What was read at a time.
+    /// What was read at a time. What of tokens was asked is for whoever [keeps](super::KeyStore::keeps_tokens) them to fill in.
     #[must_use]
     pub fn new(now: SystemTime, keys: Vec<KeyRecord>, taken: Vec<KeyDigest>, live: u64) -> Self {
         Self {
@@ -63,6 +74,8 @@ impl View {
             keys,
             taken,
             live,
+            spent: false,
+            forgettable_tokens: Vec::new(),
         }
     }
 
@@ -89,6 +102,10 @@ pub struct Writes {
     pub delete: Vec<KeyId>,
     /// What to write into the log.
     pub events: Vec<KeyEvent>,
+    /// A token that is spent with it. That it was spent already is a [conflict](super::StoreErrorKind::Conflict).
+    pub spend_token: Option<SpentToken>,
+    /// Spent tokens that shall be forgotten.
+    pub forget_tokens: Vec<TokenId>,
 }
 
 impl Writes {
@@ -107,8 +124,11 @@ impl Writes {
             fill,
             delete,
             events,
+            spend_token,
+            forget_tokens,
         } = self;
-        insert.is_empty() && update.is_empty() && fill.is_empty() && delete.is_empty() && events.is_empty()
+        let nothing = insert.is_empty() && update.is_empty() && fill.is_empty() && delete.is_empty();
+        nothing && events.is_empty() && spend_token.is_none() && forget_tokens.is_empty()
     }
 }
 

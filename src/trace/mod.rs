@@ -27,6 +27,8 @@ pub(crate) use off::{
 };
 #[cfg(all(not(feature = "tracing"), feature = "leaks"))]
 pub(crate) use off::{alerts_not_believed, key_leaked};
+#[cfg(all(not(feature = "tracing"), feature = "oidc"))]
+pub(crate) use off::{issuer_failed, token_refused};
 #[cfg(all(not(feature = "tracing"), feature = "redis"))]
 pub(crate) use off::{limits_not_shared, limits_shared};
 #[cfg(all(feature = "tracing", feature = "management"))]
@@ -39,5 +41,7 @@ pub(crate) use on::{
 };
 #[cfg(all(feature = "tracing", feature = "leaks"))]
 pub(crate) use on::{alerts_not_believed, key_leaked};
+#[cfg(all(feature = "tracing", feature = "oidc"))]
+pub(crate) use on::{issuer_failed, token_refused};
 #[cfg(all(feature = "tracing", feature = "redis"))]
 pub(crate) use on::{limits_not_shared, limits_shared};

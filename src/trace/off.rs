@@ -66,3 +66,9 @@ pub(crate) fn limits_not_shared(_error: &dyn Error) {}
 
 #[cfg(feature = "redis")]
 pub(crate) fn limits_shared() {}
+
+#[cfg(feature = "oidc")]
+pub(crate) fn issuer_failed(_issuer: &str, _error: &dyn Error) {}
+
+#[cfg(feature = "oidc")]
+pub(crate) fn token_refused(_why: &'static str) {}

@@ -160,6 +160,18 @@ pub(crate) fn uses_dropped(keys: u64) {
     warn!(keys, "last uses of keys dropped");
 }
 
+/// The keys of an issuer of tokens could not be got.
+#[cfg(feature = "oidc")]
+pub(crate) fn issuer_failed(issuer: &str, error: &dyn Error) {
+    warn!(issuer, error = %Causes(error), "the keys of an issuer cannot be got");
+}
+
+/// No key is given for a token.
+#[cfg(feature = "oidc")]
+pub(crate) fn token_refused(why: &'static str) {
+    debug!("token refused: {why}");
+}
+
 /// A store could not do what a caller asked of its keys: the caller got 503.
 #[cfg(feature = "management")]
 pub(crate) fn management_failed(error: &dyn Error) {

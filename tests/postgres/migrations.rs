@@ -38,7 +38,7 @@ async fn they_run_once_when_many_open_a_new_database_at_the_same_time() {
             .into_iter()
             .map(|opened| opened.unwrap_or_else(|error| panic!("round {round}: {}", chain(&error))))
             .collect();
-        assert_eq!(database.value(VERSIONS), "3");
+        assert_eq!(database.value(VERSIONS), "4");
         // All of them have the one check key.
         let format = |store: &PostgresStore| KeyFormat::new("ak", &store.check_key()).expect("a prefix");
         let key = format(&stores[0]).generate().expect("random numbers");
@@ -61,7 +61,7 @@ async fn what_was_written_and_the_check_key_are_there_after_opening_again() {
     let format = KeyFormat::new("ak", &store.check_key()).expect("a prefix");
     assert_eq!(format.check(issued.key.expose().as_bytes()), Ok(()));
     assert_eq!(status(&uncached(&store), &issued).await, 200);
-    assert_eq!(database.value(VERSIONS), "3");
+    assert_eq!(database.value(VERSIONS), "4");
 }
 
 /// As the last version of this crate left it, with a key in it.
@@ -79,7 +79,7 @@ async fn a_database_of_an_older_version_is_brought_up_to_date() {
     };
     OLD.iter().for_each(|script| database.sql(script));
     let store = open(&database).await;
-    assert_eq!(database.value(VERSIONS), "2,3");
+    assert_eq!(database.value(VERSIONS), "2,4");
     let kept = store.find(&KeyDigest::from_bytes([0; 32])).await;
     let kept = kept.expect("an answer").expect("the key").record;
     assert_eq!((kept.name.as_str(), kept.credits), ("old", None));
@@ -98,10 +98,10 @@ async fn a_database_of_a_newer_version_is_refused_and_stays_as_it_is() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     let told = chain(&error);
     assert!(
-        told.contains("version 99, newer than this program, which knows 3"),
+        told.contains("version 99, newer than this program, which knows 4"),
         "{told}"
     );
-    assert_eq!(database.value(VERSIONS), "3,99");
+    assert_eq!(database.value(VERSIONS), "4,99");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn tables_of_others_in_the_same_database_are_left_alone() {
     };
     database.sql("CREATE TABLE agents (name TEXT); INSERT INTO agents VALUES ('alpha')");
     open(&database).await.close().await;
-    let tables = "agents,api_key_credits,api_key_events,api_key_log,api_key_nodes,api_key_schema,api_key_settings,api_keys";
+    let tables = "agents,api_key_credits,api_key_events,api_key_log,api_key_nodes,api_key_schema,api_key_settings,api_key_tokens,api_keys";
     assert_eq!(database.value(TABLES), tables);
     assert_eq!(database.value("SELECT name FROM agents"), "alpha");
 }

@@ -32,7 +32,7 @@ async fn they_run_once_when_many_open_a_new_file_at_the_same_time() {
             .into_iter()
             .map(|opened| opened.unwrap_or_else(|error| panic!("round {round}: {}", chain(&error))))
             .collect();
-        assert_eq!(folder.value("keys.db", VERSIONS).await, "3");
+        assert_eq!(folder.value("keys.db", VERSIONS).await, "4");
         // All of them have the one check key.
         let format = |store: &SqliteStore| KeyFormat::new("ak", &store.check_key()).expect("a prefix");
         let key = format(&stores[0]).generate().expect("random numbers");
@@ -81,7 +81,7 @@ async fn a_file_of_an_older_version_is_brought_up_to_date() {
         folder.sql("keys.db", script).await;
     }
     let store = folder.open("keys.db").await;
-    assert_eq!(folder.value("keys.db", VERSIONS).await, "2,3");
+    assert_eq!(folder.value("keys.db", VERSIONS).await, "2,4");
     let kept = store.find(&KeyDigest::from_bytes([0; 32])).await;
     let kept = kept.expect("an answer").expect("the key").record;
     assert_eq!((kept.name.as_str(), kept.credits), ("old", None));
@@ -100,10 +100,10 @@ async fn a_file_of_a_newer_version_is_refused_and_stays_as_it_is() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     let told = chain(&error);
     assert!(
-        told.contains("version 99, newer than this program, which knows 3"),
+        told.contains("version 99, newer than this program, which knows 4"),
         "{told}"
     );
-    assert_eq!(folder.value("keys.db", VERSIONS).await, "3,99");
+    assert_eq!(folder.value("keys.db", VERSIONS).await, "4,99");
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn tables_of_others_in_the_same_file_are_left_alone() {
         )
         .await;
     drop(folder.open("app.db").await);
-    let tables = "agents,api_key_changes,api_key_credits,api_key_events,api_key_log,api_key_schema,api_key_settings,api_keys,sqlite_sequence";
+    let tables = "agents,api_key_changes,api_key_credits,api_key_events,api_key_log,api_key_schema,api_key_settings,api_key_tokens,api_keys,sqlite_sequence";
     assert_eq!(folder.value("app.db", TABLES).await, tables);
     assert_eq!(
         folder.value("app.db", "SELECT name AS value FROM agents").await,

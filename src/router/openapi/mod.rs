@@ -16,6 +16,12 @@ mod services;
 
 pub use services::{forward_auth_openapi, introspection_openapi, revocation_openapi};
 
+#[cfg(feature = "oidc")]
+mod token;
+
+#[cfg(feature = "oidc")]
+pub use token::token_openapi;
+
 /// The ways in which callers of an application can show who they are.
 #[derive(Debug, Clone)]
 #[must_use]

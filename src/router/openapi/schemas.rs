@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::super::{introspect, problem, view};
+use super::super::{form_problem, introspect, problem, view};
 
 pub(super) fn schema(name: &str) -> RefOr<Schema> {
     RefOr::Ref(Ref::from_schema_name(name))
@@ -31,7 +31,7 @@ pub(super) fn components() -> Components {
         .schema_from::<view::ReceiptView>()
         .schema_from::<problem::Document>()
         .schema_from::<problem::FieldError>()
-        .schema_from::<problem::FormErrorDocument>()
+        .schema_from::<form_problem::FormErrorDocument>()
         .schema_from::<introspect::TokenView>()
         .schema("NewKeyRequest", new_key())
         .schema("KeyChangeRequest", key_change())

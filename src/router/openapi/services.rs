@@ -18,7 +18,7 @@ use super::{
     document,
     schemas::{schema, typed},
 };
-use crate::router::{introspect, problem};
+use crate::router::{form_problem, introspect};
 
 /// The OpenAPI 3.1 document of a [`Services::introspection`](crate::router::Services::introspection) at `path`, to be merged into that of the application.
 #[must_use]
@@ -132,7 +132,7 @@ fn form() -> RequestBody {
 }
 
 fn with_form_errors(operation: OperationBuilder) -> OperationBuilder {
-    let error = problem::FormErrorDocument::name();
+    let error = form_problem::FormErrorDocument::name();
     [
         (
             "400",

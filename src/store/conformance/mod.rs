@@ -40,6 +40,8 @@ mod paying;
 
 mod telling;
 
+mod spending;
+
 /// Runs every case, each on a new, empty store that `make` gives.
 ///
 /// # Panics
@@ -96,6 +98,10 @@ where
     paying::a_refused_change_fills_nothing(&make().await).await;
 
     telling::what_is_changed_is_told(&make().await).await;
+
+    spending::a_token_is_spent_with_the_key_that_is_given_for_it(&make().await).await;
+    spending::of_many_who_spend_a_token_one_does(&make().await).await;
+    spending::a_token_is_forgotten_when_it_is_asked_for(&make().await).await;
 }
 
 /// Writes, whatever the store holds.

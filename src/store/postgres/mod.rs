@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0001_keys.sql"),
     include_str!("0002_changes.sql"),
     include_str!("0003_credits.sql"),
+    include_str!("0004_exchanged.sql"),
 ];
 
 /// Keys in a PostgreSQL database, for several machines.
@@ -297,6 +298,10 @@ impl KeyStore for PostgresStore {
 
     async fn everywhere(&self, lease: Duration) -> Result<Option<Receipt>, StoreError> {
         nodes::everywhere(&self.teller, lease).await.map(Some)
+    }
+
+    fn keeps_tokens(&self) -> bool {
+        true
     }
 
     fn check_key(&self) -> CheckKey {

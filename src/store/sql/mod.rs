@@ -17,7 +17,7 @@ use crate::{
 macro_rules! key_columns {
     () => {
         "id, digest, prefix, name, owner, scopes, resources, allowed_ips, rate_limit, created_at, expires_at, revoked_at, \
-         disabled_at, last_used_at, rotated_from, rotated_to, imported, version, credits, \
+         disabled_at, last_used_at, rotated_from, rotated_to, imported, version, credits, exchanged, \
          (SELECT amount || coalesce('/' || period || 's', '') FROM api_key_credits AS account \
          WHERE account.id = api_keys.credits) AS credit_limit"
     };
@@ -45,6 +45,8 @@ mod list;
 mod migrate;
 
 mod touch;
+
+mod tokens;
 
 pub(super) use credits::{balances, give_back, spend};
 pub(super) use expiring::expiring;
@@ -162,6 +164,7 @@ pub(super) async fn transact(sql: &mut impl Sql, reads: Reads, decide: Decide) -
 
 async fn view<S: Sql>(sql: &mut S, reads: Reads) -> Result<View, StoreError> {
     let now = sql.now().await?;
+    let (spent, forgettable_tokens) = tokens::view(sql, &reads, now).await?;
     let mut keys = Vec::with_capacity(reads.keys.len());
     // In one order for everybody, those who write down uses included: two that lock the same rows in another order wait for each other.
     let mut ids = reads.keys;
@@ -199,7 +202,14 @@ async fn view<S: Sql>(sql: &mut S, reads: Reads) -> Result<View, StoreError> {
                 .unwrap_or_default()
         }
     };
-    Ok(View::new(now, keys, taken, live))
+    Ok(View {
+        now,
+        keys,
+        taken,
+        live,
+        spent,
+        forgettable_tokens,
+    })
 }
 
 async fn write(sql: &mut impl Sql, writes: Writes, head: &mut ChainHead) -> Result<(), StoreError> {
@@ -215,6 +225,7 @@ async fn write(sql: &mut impl Sql, writes: Writes, head: &mut ChainHead) -> Resu
     for id in &writes.delete {
         credits::remove_key(sql, *id).await?;
     }
+    tokens::write(sql, writes.spend_token.as_ref(), &writes.forget_tokens).await?;
     if writes.events.is_empty() {
         return Ok(());
     }

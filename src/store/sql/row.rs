@@ -27,8 +27,8 @@ pub(in super::super) trait Columns {
 
 pub(super) async fn insert_record(sql: &mut impl Sql, key: &KeyRecord) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO api_keys (id, digest, prefix, name, owner, scopes, resources, allowed_ips, rate_limit, \
-        created_at, expires_at, revoked_at, disabled_at, last_used_at, rotated_from, rotated_to, imported, version, credits) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+        created_at, expires_at, revoked_at, disabled_at, last_used_at, rotated_from, rotated_to, imported, version, credits, exchanged) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
     let texts = Texts::of(key);
     let values = [
         texts.id.as_str().into(),
@@ -50,6 +50,7 @@ pub(super) async fn insert_record(sql: &mut impl Sql, key: &KeyRecord) -> Result
         i64::from(key.imported).into(),
         key.version.into(),
         Value::Text(texts.credits.as_deref()),
+        i64::from(key.exchanged).into(),
     ];
     sql.execute(INSERT.into(), &values).await.map(drop)
 }
@@ -130,6 +131,7 @@ pub(super) fn decode_record(row: &impl Columns) -> Result<KeyRecord, StoreError>
     record.rotated_from = parsed::<KeyId, _>(row, "rotated_from")?;
     record.rotated_to = parsed::<KeyId, _>(row, "rotated_to")?;
     record.imported = row.int("imported")? == Some(1);
+    record.exchanged = row.int("exchanged")? == Some(1);
     record.credits = match parsed::<KeyId, _>(row, "credits")? {
         None => None,
         // Without its account nobody knows how many uses are left of it.

@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0001_keys.sql"),
     include_str!("0002_changes.sql"),
     include_str!("0003_credits.sql"),
+    include_str!("0004_exchanged.sql"),
 ];
 
 /// Keys in one SQLite file, with everything needed to read and write it built in.
@@ -341,6 +342,10 @@ impl KeyStore for SqliteStore {
             return Ok(Some(Receipt::new(1, 1, Duration::ZERO)));
         }
         Ok(Some(feed::everywhere(lease).await))
+    }
+
+    fn keeps_tokens(&self) -> bool {
+        true
     }
 
     fn check_key(&self) -> CheckKey {
