@@ -275,6 +275,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_minted_is_found_and_what_has_another_form_is_not() {
+        for prefix in ["ak", "oc_org", "k8s"] {
+            let pattern = scanning_pattern(prefix).expect("a prefix");
+            let pattern = regex::Regex::new(&pattern).expect("an expression");
+            let format = format(prefix, 1);
+            for _ in 0..200 {
+                let key = format.generate().expect("random numbers");
+                let key = key.expose();
+                let text = format!("KEY=\"{key}\" # {key}\n({key})");
+                assert_eq!(
+                    pattern
+                        .find_iter(&text)
+                        .map(|found| found.as_str())
+                        .collect::<Vec<_>>(),
+                    [key; 3]
+                );
+                let (head, tail) = (&key[..10], &key[11..]);
+                for other in [
+                    format!("{head}-{tail}"),
+                    format!("{head}_{tail}"),
+                    format!("{head}{tail}"),
+                    format!("{key}0"),
+                    format!("{key}_"),
+                    format!("x{key}"),
+                    format!("_{key}"),
+                    key.to_uppercase(),
+                    key.replacen('_', "-", 1),
+                    key[1..].to_owned(),
+                ] {
+                    assert!(!pattern.is_match(&other), "{other}");
+                }
+                // That the check is wrong nobody else can tell.
+                let end = if key.ends_with('x') { "y" } else { "x" };
+                assert!(pattern.is_match(&format!("{}{end}", &key[..key.len() - 1])));
+            }
+        }
+        assert!(scanning_pattern("ak_").is_err() && scanning_pattern("a.k").is_err());
+    }
+
+    #[test]
     fn what_is_and_is_not_a_prefix() {
         for good in ["a", "ak", "oc_org", "k8s", "abcdefghijklmnop"] {
             assert!(is_prefix(good.as_bytes()), "{good}");

@@ -104,6 +104,8 @@ pub use self::leaks::{AlertsUrlError, GithubAlerts};
 #[cfg(feature = "oidc")]
 pub use self::token::TokenRouter;
 
+#[cfg(all(feature = "openapi", feature = "leaks"))]
+pub use self::openapi::github_alerts_openapi;
 #[cfg(all(feature = "openapi", feature = "oidc"))]
 pub use self::openapi::token_openapi;
 #[cfg(feature = "openapi")]
