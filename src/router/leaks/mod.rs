@@ -238,7 +238,7 @@ impl Receiver {
         let authenticator = &self.services.gate.authenticator;
         if let Some(holder) = authenticator.static_keys.find(&KeyDigest::of(text)) {
             trace::key_leaked(None);
-            self.tell(Notice::Leaked {
+            self.tell(&Notice::Leaked {
                 key_id: None,
                 owner: holder.owner().to_owned(),
                 name: holder.name().to_owned(),
@@ -270,7 +270,7 @@ impl Receiver {
         };
         if ended.is_new {
             trace::key_leaked(Some(&ended.record.id.to_string()));
-            self.tell(Notice::Leaked {
+            self.tell(&Notice::Leaked {
                 key_id: Some(ended.record.id),
                 owner: ended.record.owner,
                 name: ended.record.name,
@@ -280,9 +280,9 @@ impl Receiver {
         Ok(true)
     }
 
-    fn tell(&self, notice: Notice) {
+    fn tell(&self, notice: &Notice) {
         if let Some(notices) = &self.services.notices {
-            notices.tell(&notice);
+            notices.tell(notice);
         }
     }
 }

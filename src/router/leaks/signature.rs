@@ -109,12 +109,11 @@ mod tests {
     }
 
     fn signed(pair: &EcdsaKeyPair, identifier: &str, body: &[u8]) -> Signature {
-        let signature = pair.sign(&SystemRandom::new(), body).expect("signed");
-        let mut headers = HeaderMap::new();
-        headers.insert(IDENTIFIER, identifier.parse().expect("a value"));
-        let signature = BASE64_STANDARD.encode(signature.as_ref());
-        headers.insert(SIGNATURE, signature.parse().expect("a value"));
-        Signature::of(&headers).expect("a signature")
+        let der = pair.sign(&SystemRandom::new(), body).expect("signed");
+        Signature {
+            identifier: identifier.to_owned(),
+            der: der.as_ref().to_vec(),
+        }
     }
 
     #[test]
