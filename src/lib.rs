@@ -123,7 +123,11 @@ mod budget;
 
 pub mod access;
 
-#[cfg(feature = "oidc")]
+#[cfg(any(feature = "oidc", feature = "leaks"))]
+#[cfg_attr(
+    not(feature = "oidc"),
+    allow(dead_code, unused_imports, reason = "alerts of leaked keys need less of it")
+)]
 mod fetch;
 
 pub mod key;

@@ -12,6 +12,7 @@ use crate::{
     list::List,
     mint::Mint,
     output::Output,
+    pattern::Pattern,
     prune::Prune,
     revoke::Revoke,
     rotate::Rotate,
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Prune(Prune),
     Import(Import),
     Hash(Hash),
+    Pattern(Pattern),
     Completions(Completions),
 }
 
@@ -82,6 +84,7 @@ impl Command {
                 Self::Prune(command) => command.run(global, output).await,
                 Self::Import(command) => command.run(global, output).await,
                 Self::Hash(command) => command.run(output),
+                Self::Pattern(command) => command.run(output),
                 Self::Completions(command) => command.run(&mut Cli::command(), output),
             }
         })

@@ -36,6 +36,8 @@ pub(super) fn components() -> Components {
         .schema("NewKeyRequest", new_key())
         .schema("KeyChangeRequest", key_change())
         .schema("RotationRequest", rotation());
+    #[cfg(feature = "leaks")]
+    let answers = answers.schema_from::<super::super::leaks::LabelView>();
     PROBLEMS
         .iter()
         .fold(answers, |components, (status, description)| {
