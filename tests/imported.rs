@@ -196,6 +196,36 @@ async fn import(keys: &Keys, key: &str) {
 const LEGACY: &str = "gak_0123456789abcdef";
 
 #[tokio::test]
+async fn a_key_that_was_minted_under_another_prefix_is_not_let_in_because_others_were_imported() {
+    let bench = Bench::new();
+    let other = ApiKeyAuth::builder(bench.store.clone())
+        .prefix("ak_org")
+        .clock(bench.clock.clone());
+    let other = other.build().expect("a configuration");
+    bench.import("an-imported-key").await;
+    let new = NewKey::new("alice");
+    let minted = other
+        .keys()
+        .expect("there is a store")
+        .issue(new)
+        .await
+        .expect("a key");
+    let mine = bench.keys().issue(NewKey::new("alice")).await.expect("a key");
+    let foreign = minted.key.expose();
+    assert_eq!(
+        (bench.status(foreign).await, bench.status(foreign).await),
+        (401, 401)
+    );
+    assert_eq!(bench.status(mine.key.expose()).await, 200);
+    assert_eq!(bench.status("an-imported-key").await, 200);
+    let other = Bench { auth: other, ..bench };
+    assert_eq!(
+        (other.status(foreign).await, other.status(mine.key.expose()).await),
+        (200, 401)
+    );
+}
+
+#[tokio::test]
 async fn where_nothing_was_imported_a_foreign_text_costs_one_question_a_second_and_no_look_up() {
     let bench = Bench::new();
     let format = KeyFormat::new("ak", &CheckKey::from_bytes(&[9; 32])).expect("a prefix");

@@ -3,7 +3,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 use super::refusal::Unavailable;
 use crate::{
     clock::Clock,
-    key::KeyDigest,
+    key::{KeyDigest, KeyFormat},
     principal::Identity,
     store::{DynStore, StoredKey},
 };
@@ -99,6 +99,14 @@ impl<R: Resolver> Load for OwnResolver<R> {
 /// A store, judged by its own clock.
 pub(crate) struct StoreResolver {
     pub(crate) store: Arc<dyn DynStore>,
+    pub(crate) format: KeyFormat,
+}
+
+impl StoreResolver {
+    /// A key that was minted under another prefix is another layer's, also where texts of other forms are looked up because keys were imported.
+    fn is_ours(&self, found: &StoredKey) -> bool {
+        found.record.imported || self.format.has_shown(&found.record.prefix)
+    }
 }
 
 impl Load for StoreResolver {
@@ -110,7 +118,7 @@ impl Load for StoreResolver {
             if found.record.digest != digest {
                 return Err(Unavailable::new("the store answered with another key"));
             }
-            Ok(Some(resolved(&found)))
+            Ok(self.is_ours(&found).then(|| resolved(&found)))
         })
     }
 
@@ -123,6 +131,7 @@ impl Load for StoreResolver {
             let found = self.store.find_many(digests).await?;
             Ok(found
                 .iter()
+                .filter(|found| self.is_ours(found))
                 .map(|found| (found.record.digest, resolved(found)))
                 .collect())
         })

@@ -97,6 +97,12 @@ impl KeyFormat {
         key.expose().chars().take(self.prefix.len() + SHOWN_LEN).collect()
     }
 
+    /// Whether this can have been shown of a key of this format; or nothing was, of a key that was not minted here.
+    pub(crate) fn has_shown(&self, shown: &str) -> bool {
+        let body = shown.strip_prefix(&*self.prefix);
+        shown.is_empty() || body.is_some_and(|body| !body.contains('_'))
+    }
+
     /// The prefix, without its underscore.
     #[must_use]
     pub fn prefix(&self) -> &str {

@@ -202,7 +202,10 @@ impl Builder {
                 });
                 let usage = (!every.is_zero()).then(|| Usage::new(store.clone(), every, most));
                 (
-                    Arc::new(StoreResolver { store }),
+                    Arc::new(StoreResolver {
+                        store,
+                        format: format.clone(),
+                    }),
                     Some(foreign),
                     Some(keys),
                     usage,

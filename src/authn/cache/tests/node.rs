@@ -95,6 +95,7 @@ impl Node {
         let from_store = || {
             Arc::new(StoreResolver {
                 store: Arc::new(store.clone()),
+                format: format.clone(),
             })
         };
         let lookup = Lookup {
