@@ -1,0 +1,21 @@
+//! The blocks of shell in `docs/guides`, run as they stand there. One that is marked with `<!-- run -->` must work, and print what the guide says.
+
+#![cfg(unix)]
+
+#[path = "../support/mod.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the tests of the server, which use more of it"
+)]
+mod support;
+
+mod blocks;
+
+mod place;
+
+use place::Place;
+
+#[test]
+fn a_key_is_rotated_as_its_guide_says() {
+    Place::new().run(include_str!("../../docs/guides/rotating-a-key.md"));
+}
