@@ -23,6 +23,24 @@ pub(crate) fn blocks(guide: &str) -> Vec<Block> {
     blocks
 }
 
+/// The scripts of the steps of workflows, in order.
+pub(crate) fn steps(guide: &str) -> Vec<String> {
+    let mut lines = guide.lines().peekable();
+    let mut steps = Vec::new();
+    while let Some(line) = lines.next() {
+        let Some(indent) = line.find("run: |").map(|at| " ".repeat(at + 2)) else {
+            continue;
+        };
+        let mut step = String::new();
+        while let Some(line) = lines.next_if(|line| line.is_empty() || line.starts_with(&indent)) {
+            step.push_str(line.strip_prefix(&indent).unwrap_or_default());
+            step.push('\n');
+        }
+        steps.push(step);
+    }
+    steps
+}
+
 /// The text of a fenced block that comes first, and is in one of these languages; and what is after it.
 pub(crate) fn fenced<'g>(guide: &'g str, languages: &[&str]) -> Option<(&'g str, &'g str)> {
     let (language, text) = guide.trim_start().strip_prefix("```")?.split_once('\n')?;
@@ -55,6 +73,12 @@ fn a_block_is_what_follows_the_mark() {
         blocks(guide),
         [block("one\ntwo", Some("401")), block("three", None)]
     );
+}
+
+#[test]
+fn a_step_is_what_stands_under_run() {
+    let guide = "      - env:\n        run: |\n          one\n\n            two\n```\n          not this\n";
+    assert_eq!(steps(guide), ["one\n\n  two\n"]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod place;
 
 mod tokens;
 
+mod workflows;
+
 use place::Place;
 
 #[test]

@@ -75,10 +75,16 @@ impl Place {
 
     /// All blocks of the guide one after the other, as one script, which must print what the guide shows.
     pub(crate) fn run(&self, guide: &str) {
+        self.run_after(":", guide);
+    }
+
+    /// The same, where something comes first that is in another part of the guide.
+    pub(crate) fn run_after(&self, first: &str, guide: &str) {
         let blocks = blocks(guide);
         assert!(!blocks.is_empty(), "nothing of the guide is run");
         let scripts: Vec<&str> = blocks.iter().map(|block| block.script.as_str()).collect();
-        let printed = self.sh(&scripts.join(&format!("\necho '{NEXT}'\n")));
+        let scripts = scripts.join(&format!("\necho '{NEXT}'\n"));
+        let printed = self.sh(&format!("{first}\n{scripts}"));
         let printed: Vec<&str> = printed.split(NEXT).collect();
         assert_eq!(printed.len(), blocks.len(), "{printed:?}");
         for (block, printed) in blocks.iter().zip(printed) {

@@ -8,7 +8,7 @@ use tower_api_key::exchange::TrustPolicies;
 use crate::{blocks::fenced, issuer::Issuer, place::Place, signer::RSA, support::server::Setup};
 
 const KUBERNETES: &str = include_str!("../../docs/guides/cron-and-kubernetes.md");
-const AUDIENCE: &str = "https://api.example.com";
+pub(crate) const AUDIENCE: &str = "https://api.example.com";
 
 /// The policies that a guide shows, which must be such as are taken.
 fn policies(guide: &str) -> &str {
@@ -21,7 +21,7 @@ fn policies(guide: &str) -> &str {
 }
 
 /// A place whose server trusts this issuer in place of the one that the guide names.
-fn place(guide: &str, named: &str, issuer: &Issuer) -> Place {
+pub(crate) fn place(guide: &str, named: &str, issuer: &Issuer) -> Place {
     let (policy, _) = policies(guide)
         .split_once("[[issuer]]")
         .unwrap_or((policies(guide), ""));
@@ -33,7 +33,7 @@ fn place(guide: &str, named: &str, issuer: &Issuer) -> Place {
 }
 
 /// A token with these claims, and those that every token has.
-fn token(issuer: &Issuer, claims: Value) -> String {
+pub(crate) fn token(issuer: &Issuer, claims: Value) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let now = now.as_secs();
     let mut all = json!({"iss": issuer.url(), "aud": [AUDIENCE], "iat": now, "nbf": now, "exp": now + 600});
