@@ -11,11 +11,23 @@ use tempfile::TempDir;
 
 use crate::{
     blocks::{blocks, shows},
+    postgres::skip,
     support::server::{EXTERNAL, Server, Setup},
 };
 
 /// Between what one block prints and what the next does.
 const NEXT: &str = "=== the next block ===";
+
+/// Whether one of these programs is not here, so that the test cannot run, and says so; where `CI` is `true` that is a failure.
+pub(crate) fn lacks(programs: &[&str]) -> bool {
+    let missing = programs
+        .iter()
+        .find(|program| Command::new(program).arg("--version").output().is_err());
+    if let Some(program) = missing {
+        skip(&format!("no {program}"));
+    }
+    missing.is_some()
+}
 
 pub(crate) struct Place {
     pub(crate) server: Server,

@@ -5,7 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tower_api_key::exchange::TrustPolicies;
 
-use crate::{blocks::fenced, issuer::Issuer, place::Place, signer::RSA, support::server::Setup};
+use crate::{
+    blocks::fenced,
+    issuer::Issuer,
+    place::{Place, lacks},
+    signer::RSA,
+    support::server::Setup,
+};
 
 const KUBERNETES: &str = include_str!("../../docs/guides/cron-and-kubernetes.md");
 pub(crate) const AUDIENCE: &str = "https://api.example.com";
@@ -46,6 +52,9 @@ pub(crate) fn token(issuer: &Issuer, claims: Value) -> String {
 
 #[test]
 fn a_cron_job_and_a_pod_have_keys_as_their_guide_says() {
+    if lacks(&["curl", "jq"]) {
+        return;
+    }
     let issuer = Issuer::start();
     let place = place(
         KUBERNETES,
