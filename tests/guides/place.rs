@@ -38,10 +38,10 @@ pub(crate) struct Place {
 impl Place {
     /// With a demo server and its external key, which is in `operator.key`.
     pub(crate) fn new() -> Self {
-        Self::with(Setup::with_external_key())
+        Self::with(&Setup::with_external_key())
     }
 
-    pub(crate) fn with(setup: Setup) -> Self {
+    pub(crate) fn with(setup: &Setup) -> Self {
         let server = setup.start();
         let home = tempfile::tempdir().expect("a directory");
         fs::write(home.path().join("operator.key"), format!("{EXTERNAL}\n")).expect("written");

@@ -35,7 +35,7 @@ pub(crate) fn place(guide: &str, named: &str, issuer: &Issuer) -> Place {
     let policy = policy.replace(named, issuer.url());
     let trust = format!("danger_allow_http_loopback = true\n{policy}");
     let setup = Setup::with_external_key().file("trust.toml", &trust);
-    Place::with(setup.arguments(&["--oidc-config", "trust.toml"]))
+    Place::with(&setup.arguments(&["--oidc-config", "trust.toml"]))
 }
 
 /// A token with these claims, and those that every token has.
