@@ -24,7 +24,7 @@ use tower_api_key::{
     manage::Keys,
     middleware::RequireScope,
     principal::Principal,
-    router::TokenRouter,
+    router::{GithubAlerts, TokenRouter},
 };
 use utoipa::ToSchema;
 
@@ -54,6 +54,7 @@ impl Requires for RunAgent {
 pub(crate) fn app(
     auth: ApiKeyAuth,
     exchange: Option<TokenRouter>,
+    alerts: Option<GithubAlerts>,
     keys: Keys,
     issues: Issues,
     topics: Topics,
@@ -91,15 +92,22 @@ pub(crate) fn app(
         .layer(auth.optional())
         // Holding a key is enough to end it.
         .route("/revoke", services.revocation());
-    let exchanges = exchange.is_some();
+    let (exchanges, takes_alerts) = (exchange.is_some(), alerts.is_some());
     // Not under the layer: what is asked for there is the key.
     let tokens = exchange.map_or_else(Router::new, |exchange| {
         Router::new().nest("/token", exchange.into_router())
     });
+    // Believed for its signature.
+    let alerts = alerts.map_or_else(Router::new, |alerts| {
+        Router::new().route("/leaks/github", services.github_alerts(alerts))
+    });
     Router::new()
-        .nest("/api/v1", guarded.merge(open_to_all).merge(tokens))
+        .nest("/api/v1", guarded.merge(open_to_all).merge(tokens).merge(alerts))
         .route("/healthz", get(healthz))
-        .route("/openapi.json", get(move || openapi::serve(exchanges)))
+        .route(
+            "/openapi.json",
+            get(move || openapi::serve(exchanges, takes_alerts)),
+        )
         .with_state(keys)
         .merge(sessions::routes(users))
         .method_not_allowed_fallback(other_method)

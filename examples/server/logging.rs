@@ -9,7 +9,7 @@ use axum::{
     Router,
     http::{Request, Response},
 };
-use tower_api_key::authn::Refusal;
+use tower_api_key::{authn::Refusal, event::Notice};
 use tower_http::trace::TraceLayer;
 use tracing::{Span, field::Empty, level_filters::LevelFilter};
 use tracing_subscriber::EnvFilter;
@@ -33,6 +33,27 @@ pub(crate) fn init() {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
+}
+
+/// What owners should hear of. A real application writes to them.
+pub(crate) fn noticed(notice: &Notice) {
+    match notice {
+        Notice::Leaked {
+            key_id, owner, url, ..
+        } => {
+            let key_id = key_id.map(|id| id.to_string());
+            tracing::warn!(key.id = key_id, key.owner = owner, url, "leaked");
+        }
+        Notice::Expiring {
+            key_id,
+            owner,
+            within,
+            ..
+        } => {
+            tracing::info!(key.id = %key_id, key.owner = owner, within = within.as_secs(), "ends soon");
+        }
+        _ => {}
+    }
 }
 
 pub(crate) fn logged(app: Router) -> Router {

@@ -61,6 +61,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
     }
     let users = options.users().map_err(Failure::Config)?;
     let trust = options.trust().map_err(Failure::Config)?;
+    let alerts = options.alerts().map_err(Failure::Config)?;
     let database = Database::open(location).await.map_err(Failure::Start)?;
     let external = options.static_keys();
     let has_external = !external.is_empty();
@@ -71,7 +72,8 @@ async fn run(options: &Options) -> Result<(), Failure> {
         .policy(options.policy())
         .preset(options.preset())
         .stale_scopes(first_start::reading())
-        .trusted_proxies(&options.trusted_proxies);
+        .trusted_proxies(&options.trusted_proxies)
+        .on_notice(logging::noticed);
     if let Some(rate) = options.rate_limit.clone() {
         builder = builder.rate_limit(rate);
     }
@@ -102,6 +104,7 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let app = logging::logged(app::app(
         auth.clone(),
         exchange,
+        alerts,
         keys.clone(),
         issues,
         topics,

@@ -37,10 +37,12 @@ struct Api;
 /// Describes this server.
 #[utoipa::path(get, path = "/openapi.json", tag = "server", security(()),
     responses((status = 200, description = "This document.")))]
-pub(crate) async fn serve(exchanges: bool) -> impl IntoResponse {
-    static TEXTS: LazyLock<[String; 2]> =
-        LazyLock::new(|| [false, true].map(|exchanges| document(exchanges).to_json().unwrap_or_default()));
-    let text = TEXTS[usize::from(exchanges)].as_str();
+pub(crate) async fn serve(exchanges: bool, takes_alerts: bool) -> impl IntoResponse {
+    static TEXTS: LazyLock<[[String; 2]; 2]> = LazyLock::new(|| {
+        let text = |exchanges, alerts| document(exchanges, alerts).to_json().unwrap_or_default();
+        [false, true].map(|exchanges| [false, true].map(|alerts| text(exchanges, alerts)))
+    });
+    let text = TEXTS[usize::from(exchanges)][usize::from(takes_alerts)].as_str();
     ([(CONTENT_TYPE, "application/json")], text)
 }
 
@@ -50,17 +52,20 @@ fn schemes() -> SecuritySchemes {
         .session_cookie("session")
 }
 
-fn document(exchanges: bool) -> Document {
+fn document(exchanges: bool, takes_alerts: bool) -> Document {
     let schemes = schemes();
-    let document = Api::openapi()
+    let mut document = Api::openapi()
         .merge_from(router::openapi("/api/v1/keys", &schemes))
         .merge_from(router::introspection_openapi("/api/v1/introspect", &schemes))
         .merge_from(router::revocation_openapi("/api/v1/revoke", &schemes))
         .merge_from(router::forward_auth_openapi("/api/v1/verify", &schemes));
-    match exchanges {
-        true => document.merge_from(router::token_openapi("/api/v1/token")),
-        false => document,
+    if exchanges {
+        document = document.merge_from(router::token_openapi("/api/v1/token"));
     }
+    if takes_alerts {
+        document = document.merge_from(router::github_alerts_openapi("/api/v1/leaks/github"));
+    }
+    document
 }
 
 /// What is true of every route that asks who is calling: it takes any of the schemes, and refuses in the same words.

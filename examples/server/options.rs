@@ -11,6 +11,7 @@ use tower_api_key::{
     key::Secret,
     limit::{RedisLimits, WhenAway},
     manage::Policy,
+    router::GithubAlerts,
 };
 
 use crate::{Cause, database::Location, first_start::every_scope, sessions::Users};
@@ -46,8 +47,9 @@ pub(crate) struct Options {
     #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = secret, allow_hyphen_values = true)]
     users: Vec<Secret>,
 
-    /// How often each key may be used that has no limit of its own, such as 100/1m; as often as it likes if not given.
-    #[arg(long, value_name = "N/PERIOD")]
+    /// How often each key may be used that has no limit of its own, such as 100/1m, or up to four limits with names, such as
+    /// 'per-minute=100/1m;burst=20,per-day=5000/1d'; as often as it likes if not given.
+    #[arg(long, value_name = "LIMITS")]
     pub(crate) rate_limit: Option<RateLimits>,
 
     /// The Redis server in which all servers that name it count how often keys are used, such as redis://127.0.0.1:6379; each for itself if not given.
@@ -77,6 +79,11 @@ pub(crate) struct Options {
     /// A file of trust policies, by which tokens of workflows are exchanged for keys at /api/v1/token; nowhere if not given. See docs/oidc.example.toml.
     #[arg(long, value_name = "PATH")]
     oidc_config: Option<PathBuf>,
+
+    /// The public keys of GitHub's alerts of leaked keys, which are then taken at /api/v1/leaks/github: https://api.github.com/meta/public_keys/secret_scanning, or
+    /// for tests an http address of this machine; no alerts are taken if not given.
+    #[arg(long, value_name = "URL")]
+    github_alerts: Option<String>,
 
     /// Where to say what is counted, to Prometheus at `/metrics`; nowhere if not given. Whoever can connect can read it.
     #[arg(long, value_name = "ADDR")]
@@ -166,6 +173,20 @@ impl Options {
         }
         let policies = TrustPolicies::from_toml(&text).map_err(|error| told(&error))?;
         Ok(Some(policies))
+    }
+
+    /// Whose alerts of leaked keys are believed.
+    pub(crate) fn alerts(&self) -> Result<Option<GithubAlerts>, Cause> {
+        let Some(url) = &self.github_alerts else {
+            return Ok(None);
+        };
+        let alerts = GithubAlerts::new().public_keys(url);
+        let alerts = alerts.map_err(|error| format!("--github-alerts: {error}"))?;
+        Ok(Some(match url.starts_with("http://") {
+            // No other machine is reached like that.
+            true => alerts.danger_allow_http_loopback(),
+            false => alerts,
+        }))
     }
 
     /// Who may log in. Checked here rather than by clap, which would repeat the password.

@@ -30,6 +30,8 @@ mod feed;
 
 mod channel;
 
+mod notice;
+
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod outage;
 
@@ -44,6 +46,7 @@ mod state;
 pub use chain::{Break, ChainCheck, ChainHead, LoggedEvent};
 pub use channel::{Change, Channel, ChannelError};
 pub use feed::{Feed, FeedSink, Hear, Receipt};
+pub use notice::Notice;
 #[cfg(feature = "redis")]
 pub use redis::RedisFeed;
 
@@ -51,6 +54,7 @@ pub use redis::RedisFeed;
 pub(crate) use beat::{BEAT, BEAT_TIMEOUT, CONNECT_TIMEOUT, Lost, nonce};
 pub(crate) use channel::DynChannel;
 pub(crate) use fan_out::FanOut;
+pub(crate) use notice::Notices;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 pub(crate) use outage::Outage;
 
@@ -72,7 +76,8 @@ pub struct KeyEvent {
     pub before: Option<String>,
     /// The key as it was after.
     pub after: Option<String>,
-    /// What was refused, and why, such as `mint: exceeds-maker`; of a key that was given for a token, which token that was.
+    /// What was refused, and why, such as `mint: exceeds-maker`; of a key that was given for a token, which token that was; of one that was found where
+    /// others can read it, where that was: `leaked: https://...`.
     pub reason: Option<String>,
 }
 

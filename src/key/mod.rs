@@ -31,7 +31,7 @@ pub use digest::{KeyDigest, ParseDigestError, Pepper};
 pub use id::{KeyId, ParseKeyIdError};
 pub use record::{KeyRecord, KeyStatus};
 pub use secret::Secret;
-pub use token::{CheckKey, KeyFormat, Malformed, ParsePrefixError};
+pub use token::{CheckKey, KeyFormat, Malformed, ParsePrefixError, scanning_pattern};
 
 pub(crate) use token::MAX_PRESENTED_LEN;
 pub(crate) use used::{LastUsed, date_of};

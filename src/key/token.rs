@@ -125,6 +125,25 @@ impl fmt::Debug for KeyFormat {
     }
 }
 
+/// A regular expression that finds keys with this prefix in other texts, such as what programs of secret scanning are to look for: the prefix, and 49 letters
+/// and digits, with no other word character before or after. It has nothing in it that an engine without looking around lacks.
+///
+/// The check at the end of a key is keyed, so that nobody else can tell a key from 49 letters that were made up: some of what is found is none.
+///
+/// ```
+/// assert_eq!(tower_api_key::key::scanning_pattern("ak").as_deref(), Ok(r"\bak_[0-9A-Za-z]{49}\b"));
+/// ```
+///
+/// # Errors
+///
+/// When it is not a prefix, as [`KeyFormat::new`] has it.
+pub fn scanning_pattern(prefix: &str) -> Result<String, ParsePrefixError> {
+    match is_prefix(prefix.as_bytes()) {
+        true => Ok(format!(r"\b{prefix}_[0-9A-Za-z]{{{}}}\b", BODY_LEN + CHECK_LEN)),
+        false => Err(ParsePrefixError(())),
+    }
+}
+
 /// The secret behind the check in every key: made once by the store, and shared by all who use it.
 ///
 /// Whoever knows it can make keys that cost a look-up to refuse; nothing worse.
@@ -253,6 +272,46 @@ mod tests {
         assert_eq!(format("ak", 1).check(b""), Err(Malformed::Prefix));
         let organisation = format("oc_org", 1).generate().expect("random numbers");
         assert!(format("oc", 1).check(organisation.expose().as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_minted_is_found_and_what_has_another_form_is_not() {
+        for prefix in ["ak", "oc_org", "k8s"] {
+            let pattern = scanning_pattern(prefix).expect("a prefix");
+            let pattern = regex::Regex::new(&pattern).expect("an expression");
+            let format = format(prefix, 1);
+            for _ in 0..200 {
+                let key = format.generate().expect("random numbers");
+                let key = key.expose();
+                let text = format!("KEY=\"{key}\" # {key}\n({key})");
+                assert_eq!(
+                    pattern
+                        .find_iter(&text)
+                        .map(|found| found.as_str())
+                        .collect::<Vec<_>>(),
+                    [key; 3]
+                );
+                let (head, tail) = (&key[..10], &key[11..]);
+                for other in [
+                    format!("{head}-{tail}"),
+                    format!("{head}_{tail}"),
+                    format!("{head}{tail}"),
+                    format!("{key}0"),
+                    format!("{key}_"),
+                    format!("x{key}"),
+                    format!("_{key}"),
+                    key.to_uppercase(),
+                    key.replacen('_', "-", 1),
+                    key[1..].to_owned(),
+                ] {
+                    assert!(!pattern.is_match(&other), "{other}");
+                }
+                // That the check is wrong nobody else can tell.
+                let end = if key.ends_with('x') { "y" } else { "x" };
+                assert!(pattern.is_match(&format!("{}{end}", &key[..key.len() - 1])));
+            }
+        }
+        assert!(scanning_pattern("ak_").is_err() && scanning_pattern("a.k").is_err());
     }
 
     #[test]

@@ -76,6 +76,8 @@ mod herald;
 
 mod caller;
 
+mod expiring;
+
 #[cfg(feature = "management")]
 mod presented;
 
@@ -97,6 +99,7 @@ pub use request::{Caller, DEFAULT_OVERLAP, ImportedKey, IssuedKey, KeyChange, Ne
 
 pub(crate) use change::{Changes, Scope};
 pub(crate) use everywhere::Everywhere;
+pub(crate) use expiring::Expiring;
 pub(crate) use herald::Herald;
 #[cfg(feature = "management")]
 pub(crate) use label::check_name;

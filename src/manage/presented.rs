@@ -6,9 +6,11 @@ use super::{
     Keys,
     alter::decide_end,
     error::ManageError,
-    request::{RevokedKey, is_request_id},
+    request::is_request_id,
     verb::{Maker, Verb},
 };
+#[cfg(feature = "leaks")]
+use crate::key::MAX_PRESENTED_LEN;
 use crate::{
     event::{Actor, Settled},
     key::{KeyDigest, KeyRecord},
@@ -28,14 +30,28 @@ pub(crate) struct Presenter {
 
 /// A key that is revoked.
 #[derive(Debug)]
-#[expect(dead_code, reason = "for those who find keys, and tell their owners")]
+#[cfg_attr(
+    not(feature = "leaks"),
+    expect(dead_code, reason = "for those who find keys, and tell their owners")
+)]
 pub(crate) struct Withdrawn {
-    pub(crate) key: RevokedKey,
+    pub(crate) record: KeyRecord,
     /// Whether it was not before.
     pub(crate) is_new: bool,
 }
 
 impl Keys {
+    /// Whether a text can be that of a key of the store, and was minted here if so; `None` where it cannot be one at all. Asks nobody.
+    #[cfg(feature = "leaks")]
+    pub(crate) fn may_be_kept(&self, text: &[u8]) -> Option<bool> {
+        let is_text = (1..=MAX_PRESENTED_LEN).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+        match self.0.format.check(text) {
+            Ok(()) => Some(true),
+            // One of another system that was imported.
+            Err(malformed) => (is_text && malformed.is_foreign()).then_some(false),
+        }
+    }
+
     /// Revokes the key with this text for good, whether or not it is good at the moment. `None` where there is no such key. One that is revoked
     /// already stays as it is, and the log has no second line of it.
     ///
@@ -74,11 +90,8 @@ impl Keys {
         let (record, is_new) = self
             .perform(&turn, maker, verb, Reads::nothing(), Settled::Revoked, decide)
             .await?;
-        let receipt = self.0.changes.receipt().await;
-        Ok(Some(Withdrawn {
-            key: RevokedKey { record, receipt },
-            is_new,
-        }))
+        self.0.changes.receipt().await;
+        Ok(Some(Withdrawn { record, is_new }))
     }
 }
 

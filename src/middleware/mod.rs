@@ -66,12 +66,15 @@ mod authenticate;
 
 mod require;
 
+mod grpc;
+
 pub use address::ClientAddress;
 pub use authenticate::Authenticate;
 pub use body::{AnyBody, AnyBodyService, RefusalBody, ResponseBody};
 pub use connection::ConnectionHandle;
 pub(crate) use cost::CostOf;
 pub use cost::RequestHead;
+pub use grpc::{GrpcBody, GrpcStatus, GrpcStatusService};
 pub use guard::GuardedBody;
 pub use origin::same_origin;
 pub use rejection::Rejection;
@@ -81,7 +84,7 @@ pub use require::{Require, RequireScope};
 pub mod futures {
     pub use super::{
         body::ResponseFuture as AnyBodyFuture, future::ResponseFuture as AuthenticateFuture,
-        require::ResponseFuture as RequireFuture,
+        grpc::ResponseFuture as GrpcStatusFuture, require::ResponseFuture as RequireFuture,
     };
 }
 

@@ -110,6 +110,11 @@ impl Error for Rejection {
     }
 }
 
+/// What a kind of refusal says to people.
+pub(super) fn detail(kind: RefusalKind) -> &'static str {
+    Wire::of(kind).detail
+}
+
 /// What a kind of refusal looks like.
 struct Wire {
     kind: RefusalKind,

@@ -89,15 +89,23 @@ mod services;
 
 mod routes;
 
+#[cfg(feature = "leaks")]
+mod leaks;
+
 #[cfg(feature = "oidc")]
 mod token;
 
 #[cfg(feature = "openapi")]
 mod openapi;
 
+#[cfg(feature = "leaks")]
+pub use self::leaks::{AlertsUrlError, GithubAlerts};
+
 #[cfg(feature = "oidc")]
 pub use self::token::TokenRouter;
 
+#[cfg(all(feature = "openapi", feature = "leaks"))]
+pub use self::openapi::github_alerts_openapi;
 #[cfg(all(feature = "openapi", feature = "oidc"))]
 pub use self::openapi::token_openapi;
 #[cfg(feature = "openapi")]

@@ -36,6 +36,9 @@ pub(super) enum Problem {
     Quota,
     CallerExchanged,
     Conflict(Conflict),
+    /// An alert that nobody who is believed has signed.
+    #[cfg(feature = "leaks")]
+    NotSigned,
     Unavailable,
 }
 
@@ -113,6 +116,12 @@ impl Problem {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "This address takes other methods; see Allow.",
+            ),
+            #[cfg(feature = "leaks")]
+            Self::NotSigned => (
+                StatusCode::FORBIDDEN,
+                "invalid-signature",
+                "The request is not signed by anybody who is believed here.",
             ),
             Self::NotJson => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -29,6 +29,8 @@ pub struct Services {
     pub(super) gate: Arc<Gate>,
     pub(super) keys: Option<Keys>,
     pub(super) scopes: Option<Arc<[Scope]>>,
+    #[cfg(feature = "leaks")]
+    pub(super) notices: Option<crate::event::Notices>,
 }
 
 impl Services {
@@ -37,7 +39,16 @@ impl Services {
             gate,
             keys,
             scopes: None,
+            #[cfg(feature = "leaks")]
+            notices: None,
         }
+    }
+
+    /// And with somebody to tell.
+    #[cfg(feature = "leaks")]
+    pub(crate) fn telling(mut self, notices: Option<crate::event::Notices>) -> Self {
+        self.notices = notices;
+        self
     }
 
     /// The scopes of the application, by which a key that was granted [all](crate::access::Scopes::all) of them, or a pattern, is shown: no pattern

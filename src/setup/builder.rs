@@ -9,7 +9,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     credential::Sources,
-    event::{Channel, DynChannel},
+    event::{Channel, DynChannel, Notices},
     key::{CheckKey, Pepper},
     limit::SharedCounts,
     manage::Policy,
@@ -18,6 +18,12 @@ use crate::{
 };
 
 pub(super) const DEFAULT_PREFIX: &str = "ak";
+
+/// A week before the end, and a day.
+const EXPIRY_NOTICES: [Duration; 2] = [
+    Duration::from_secs(7 * 24 * 60 * 60),
+    Duration::from_secs(24 * 60 * 60),
+];
 
 /// Makes an [`ApiKeyAuth`](crate::ApiKeyAuth). Setters never fail; [`Builder::build`] reports everything that is wrong at once.
 #[must_use]
@@ -52,6 +58,8 @@ pub struct Builder {
     pub(super) cache_ttl: Option<Duration>,
     pub(super) stale_scopes: Scopes,
     pub(super) stale_for: Duration,
+    pub(super) notices: Option<Notices>,
+    pub(super) expiry_notices: Vec<Duration>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -122,6 +130,8 @@ impl Builder {
             cache_ttl: None,
             stale_scopes: Scopes::none(),
             stale_for: Duration::from_secs(15 * 60),
+            notices: None,
+            expiry_notices: EXPIRY_NOTICES.to_vec(),
             clock: Arc::new(SystemClock),
         }
     }

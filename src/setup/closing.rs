@@ -31,6 +31,9 @@ impl ApiKeyAuth {
     /// To be called when no request is under way any more, and before the store is closed. Keys go on working, but when they are used is
     /// written down only by another call of this.
     pub async fn close(&self) {
+        if let Some(expiring) = &self.managed.told.expiring {
+            expiring.end();
+        }
         let Some(lookup) = &self.gate.authenticator.lookup else {
             return;
         };

@@ -33,6 +33,10 @@ mod wiring;
 
 mod closing;
 
+mod notices;
+
+use notices::Told;
+
 pub use builder::Builder;
 pub use error::BuildError;
 pub use preset::Preset;
@@ -61,6 +65,7 @@ pub struct ApiKeyAuth {
 struct Managed {
     keys: Option<Keys>,
     changes: Option<Changes>,
+    told: Told,
 }
 
 impl ApiKeyAuth {
@@ -109,7 +114,10 @@ impl ApiKeyAuth {
     /// Routes by which others ask about keys, and end them: introspection, revocation, forward authentication.
     #[cfg(feature = "management")]
     pub fn services(&self) -> Services {
-        Services::new(self.gate.clone(), self.managed.keys.clone())
+        let services = Services::new(self.gate.clone(), self.managed.keys.clone());
+        #[cfg(feature = "leaks")]
+        let services = services.telling(self.managed.told.notices.clone());
+        services
     }
 
     /// Gives short-lived keys for tokens of other issuers, such as those of workflows, by trust policies; see [`exchange`](crate::exchange).
@@ -229,6 +237,9 @@ impl<S> Layer<S> for ApiKeyAuth {
     fn layer(&self, inner: S) -> Self::Service {
         // Not when it is built: whoever only manages keys need not hear of changes.
         self.gate.authenticator.listen();
+        if let Some(expiring) = &self.managed.told.expiring {
+            expiring.begin();
+        }
         Authenticate::new(inner, self.gate.clone(), self.optional)
     }
 }

@@ -4,6 +4,7 @@ use super::{
     ApiKeyAuth, Managed,
     builder::{Builder, DEFAULT_PREFIX, Origin},
     error::BuildError,
+    notices::Told,
     preset::Preset,
 };
 use crate::{
@@ -74,6 +75,9 @@ impl Builder {
                 "the preset strict takes a store: nobody here knows who else uses a resolver's table".into(),
             );
         }
+        if self.notices.is_some() && !matches!(self.origin, Origin::Store(..)) {
+            complaints.push("notices are of the keys of a store, and there is none".into());
+        }
         if self.reserved_prefixes.iter().any(String::is_empty) {
             complaints.push("a reserved prefix is empty, and everything begins with that".into());
         }
@@ -133,6 +137,7 @@ impl Builder {
             Origin::Store(store, _) => Some(store.clone()),
             Origin::Resolver(_) | Origin::Nowhere => None,
         };
+        let notified = Told::new(self.notices, self.expiry_notices, store.as_ref());
         let source = Source::of(store.as_ref(), self.channel.as_ref());
         let good_for = self.cache_ttl.unwrap_or(match &source {
             Some(Source::Store(_)) => TOLD,
@@ -201,7 +206,7 @@ impl Builder {
             }
             (Origin::Resolver(make), ..) => (make(self.clock.clone()), None, None, None),
             (Origin::Nowhere | Origin::Store(..), ..) => {
-                return Ok(ApiKeyAuth::new(gate(None), None, None));
+                return Ok(ApiKeyAuth::new(gate(None), None, None, notified));
             }
         };
         let lookup = Lookup {
@@ -225,7 +230,7 @@ impl Builder {
             confirming: Confirming::default(),
         };
         let lookup = Some(Arc::new(lookup));
-        Ok(ApiKeyAuth::new(gate(lookup), keys, Some(changes)))
+        Ok(ApiKeyAuth::new(gate(lookup), keys, Some(changes), notified))
     }
 
     /// What is wrong with telling changes through a channel, if it is to be done.
@@ -255,11 +260,11 @@ impl Builder {
 }
 
 impl ApiKeyAuth {
-    fn new(gate: Gate, keys: Option<Keys>, changes: Option<Changes>) -> Self {
+    fn new(gate: Gate, keys: Option<Keys>, changes: Option<Changes>, told: Told) -> Self {
         Self {
             gate: Arc::new(gate),
             optional: false,
-            managed: Arc::new(Managed { keys, changes }),
+            managed: Arc::new(Managed { keys, changes, told }),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoredKey};
+use super::{
+    Balance, Decide, EventQuery, ExpiryQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
+    StoredKey,
+};
 use crate::{
     event::{ChainHead, Feed, LoggedEvent, Receipt},
     key::{KeyDigest, KeyId},
@@ -23,6 +26,7 @@ pub(crate) trait DynStore: fmt::Debug + Send + Sync {
     fn log_after(&self, seq: i64, limit: u32) -> Answer<'_, Vec<LoggedEvent>>;
     fn log_head(&self) -> Answer<'_, ChainHead>;
     fn expired_before(&self, moment: SystemTime, limit: u32) -> Answer<'_, Vec<KeyId>>;
+    fn expiring<'a>(&'a self, query: &'a ExpiryQuery) -> Answer<'a, Option<KeyPage>>;
     fn is_empty(&self) -> Answer<'_, bool>;
     fn has_imported(&self) -> Answer<'_, bool>;
     fn ping(&self) -> Answer<'_, ()>;
@@ -72,6 +76,10 @@ impl<S: KeyStore> DynStore for S {
             "expired_before",
             KeyStore::expired_before(self, moment, limit),
         ))
+    }
+
+    fn expiring<'a>(&'a self, query: &'a ExpiryQuery) -> Answer<'a, Option<KeyPage>> {
+        Box::pin(metric::timed("expiring", KeyStore::expiring(self, query)))
     }
 
     fn is_empty(&self) -> Answer<'_, bool> {

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::{
-    Balance, Decide, EventQuery, Filling, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
+    Balance, Decide, EventQuery, ExpiryQuery, Filling, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
     StoreErrorKind, StoredKey, TokenId, View, Writes, credits::missing,
 };
 use crate::{
@@ -271,6 +271,14 @@ impl KeyStore for MemoryStore {
             .take(limit as usize)
             .map(|(_, id)| id)
             .collect())
+    }
+
+    async fn expiring(&self, query: &ExpiryQuery) -> Result<Option<KeyPage>, StoreError> {
+        let found = self.0.keys.iter().filter(|key| query.matches(key));
+        let mut keys: Vec<KeyRecord> = found.map(|key| key.clone()).collect();
+        keys.sort_unstable_by_key(|key| (key.expires_at, key.id));
+        keys.truncate(query.limit as usize);
+        Ok(Some(KeyPage::new(keys, self.0.clock.now())))
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

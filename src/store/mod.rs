@@ -51,7 +51,7 @@ pub use credits::{Balance, Filling, Spent};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
-pub use query::{EventQuery, KeyPage, KeyQuery};
+pub use query::{EventQuery, ExpiryQuery, KeyPage, KeyQuery};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use token::{SpentToken, TokenId};
@@ -135,6 +135,20 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
         moment: SystemTime,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<KeyId>, StoreError>> + Send;
+
+    /// Keys that end soon, the soonest first, and those that end at the same moment by their ids: for telling their owners. `None` where the store
+    /// cannot say, and then nobody is told. Asked once a minute by each process that tells, and must not search all keys.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say this time.
+    fn expiring(
+        &self,
+        query: &ExpiryQuery,
+    ) -> impl Future<Output = Result<Option<KeyPage>, StoreError>> + Send {
+        let _cannot_say = query;
+        async { Ok(None) }
+    }
 
     /// Whether no key is kept here, not even a revoked one.
     ///

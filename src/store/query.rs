@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::key::{KeyId, KeyRecord, KeyStatus};
 
@@ -87,6 +87,54 @@ impl KeyPage {
     #[must_use]
     pub fn new(keys: Vec<KeyRecord>, now: SystemTime) -> Self {
         Self { keys, now }
+    }
+}
+
+/// Which keys that end soon to list.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ExpiryQuery {
+    /// Those that end after this moment, and those that end at it with a greater id than this one.
+    pub after: (SystemTime, Option<KeyId>),
+    /// Those that end at this moment at the latest.
+    pub until: SystemTime,
+    /// Those that were made to last longer than this.
+    pub made_for: Duration,
+    /// So many at most.
+    pub limit: u32,
+}
+
+impl ExpiryQuery {
+    /// Those that end between two moments, the second included.
+    #[must_use]
+    pub fn between(after: SystemTime, until: SystemTime, limit: u32) -> Self {
+        Self {
+            after: (after, None),
+            until,
+            made_for: Duration::ZERO,
+            limit,
+        }
+    }
+
+    /// Only those that were made to last longer than this.
+    #[must_use]
+    pub fn made_for(mut self, duration: Duration) -> Self {
+        self.made_for = duration;
+        self
+    }
+
+    /// Whether a key is among them, the limit aside: never one that is revoked or disabled, or that another has taken over from.
+    #[must_use]
+    pub fn matches(&self, key: &KeyRecord) -> bool {
+        let (after, id) = self.after;
+        let is_after = |expiry| expiry > after || expiry == after && id.is_some_and(|id| key.id > id);
+        key.revoked_at.is_none()
+            && key.disabled_at.is_none()
+            && key.rotated_to.is_none()
+            && key.expires_at.is_some_and(|expiry| {
+                let lasts = expiry.duration_since(key.created_at).unwrap_or_default();
+                is_after(expiry) && expiry <= self.until && lasts > self.made_for
+            })
     }
 }
 

@@ -21,9 +21,12 @@ pub(crate) use causes::Causes;
 pub(crate) use off::management_failed;
 #[cfg(not(feature = "tracing"))]
 pub(crate) use off::{
-    RequestSpan, credits_lost, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
-    short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
+    RequestSpan, credits_lost, expiring_not_found, fallback_failed, feed_live, feed_lost, lookup_failed,
+    notice_lost, owner_changes, refused, short_static_key, stale_key_used, store_down, unheard, untold,
+    uses_dropped, uses_not_written,
 };
+#[cfg(all(not(feature = "tracing"), feature = "leaks"))]
+pub(crate) use off::{alerts_not_believed, key_leaked};
 #[cfg(all(not(feature = "tracing"), feature = "oidc"))]
 pub(crate) use off::{issuer_failed, token_refused};
 #[cfg(all(not(feature = "tracing"), feature = "redis"))]
@@ -32,9 +35,12 @@ pub(crate) use off::{limits_not_shared, limits_shared};
 pub(crate) use on::management_failed;
 #[cfg(feature = "tracing")]
 pub(crate) use on::{
-    RequestSpan, credits_lost, fallback_failed, feed_live, feed_lost, lookup_failed, owner_changes, refused,
-    short_static_key, stale_key_used, store_down, unheard, untold, uses_dropped, uses_not_written,
+    RequestSpan, credits_lost, expiring_not_found, fallback_failed, feed_live, feed_lost, lookup_failed,
+    notice_lost, owner_changes, refused, short_static_key, stale_key_used, store_down, unheard, untold,
+    uses_dropped, uses_not_written,
 };
+#[cfg(all(feature = "tracing", feature = "leaks"))]
+pub(crate) use on::{alerts_not_believed, key_leaked};
 #[cfg(all(feature = "tracing", feature = "oidc"))]
 pub(crate) use on::{issuer_failed, token_refused};
 #[cfg(all(feature = "tracing", feature = "redis"))]

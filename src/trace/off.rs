@@ -39,6 +39,16 @@ pub(crate) fn uses_dropped(_keys: u64) {}
 #[cfg(feature = "management")]
 pub(crate) fn management_failed(_error: &dyn Error) {}
 
+#[cfg(feature = "leaks")]
+pub(crate) fn key_leaked(_key_id: Option<&str>) {}
+
+#[cfg(feature = "leaks")]
+pub(crate) fn alerts_not_believed(_error: &dyn Error) {}
+
+pub(crate) fn notice_lost() {}
+
+pub(crate) fn expiring_not_found(_error: &dyn Error) {}
+
 pub(crate) fn store_down() {}
 
 pub(crate) fn feed_live() {}

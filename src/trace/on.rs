@@ -125,6 +125,36 @@ pub(crate) fn credits_lost(error: &dyn Error, uses: u32) {
     warn!(error = %Causes(error), uses, "credits not given back");
 }
 
+/// The text of a key was found where others can read it. It is revoked; a static key is not.
+#[cfg(feature = "leaks")]
+pub(crate) fn key_leaked(key_id: Option<&str>) {
+    match key_id {
+        Some(id) => warn!(
+            auth.key_id = id,
+            "this key was found where others can read it, and is revoked"
+        ),
+        None => {
+            warn!("a static key was found where others can read it; replace it, and start the program anew")
+        }
+    }
+}
+
+/// The keys by which alerts are signed cannot be got.
+#[cfg(feature = "leaks")]
+pub(crate) fn alerts_not_believed(error: &dyn Error) {
+    warn!(error = %Causes(error), "the public keys for alerts of leaked keys cannot be got");
+}
+
+/// The application's own listener panicked.
+pub(crate) fn notice_lost() {
+    warn!("whoever is told of keys that leak or end soon has panicked");
+}
+
+/// Which keys end soon could not be found out; it will be tried again.
+pub(crate) fn expiring_not_found(error: &dyn Error) {
+    warn!(error = %Causes(error), "keys that end soon not found yet");
+}
+
 /// There were too many to keep.
 pub(crate) fn uses_dropped(keys: u64) {
     warn!(keys, "last uses of keys dropped");

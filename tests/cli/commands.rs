@@ -306,3 +306,19 @@ fn a_digest_for_the_configuration_is_made_of_standard_input_only() {
     let object: Value = serde_json::from_str(&place.feed(&["hash", "--json"], "abc").stdout).expect("JSON");
     assert_eq!(object, json!({ "digest": DIGEST }));
 }
+
+#[test]
+fn the_expression_for_scanners_finds_what_is_minted() {
+    let place = Place::sqlite();
+    for prefix in ["ak", "oc_org"] {
+        let text = place.run(&["pattern", "--prefix", prefix]).stdout;
+        let pattern = regex::Regex::new(text.trim_end()).expect("an expression");
+        let key = place
+            .run(&["mint", "--owner", "alice", "--prefix", prefix])
+            .stdout;
+        let found = pattern.find(&key).expect("found");
+        assert_eq!(found.as_str(), key.trim_end());
+    }
+    assert_eq!(place.json(&["pattern"])["pattern"], r"\bak_[0-9A-Za-z]{49}\b");
+    assert_eq!(place.run(&["pattern", "--prefix", "a.k"]).code, 2);
+}

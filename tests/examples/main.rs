@@ -8,6 +8,8 @@ mod first_key;
 
 mod gateway;
 
+mod grpc;
+
 mod plain_tower;
 
 mod process;

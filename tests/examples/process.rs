@@ -107,6 +107,11 @@ impl Server {
         }
     }
 
+    /// Where it is told something, if it was started with a pipe.
+    pub(crate) fn stdin(&mut self) -> &mut impl Write {
+        self.child.stdin.as_mut().expect("a pipe")
+    }
+
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

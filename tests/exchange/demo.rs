@@ -257,7 +257,7 @@ fn it_is_documented_as_it_answers() {
     let given = exchange(&server, &RSA.token(&fresh(&issuer)));
     assert_eq!(found(&given), members("ExchangedKey"));
     let refused = exchange(&server, "x");
-    assert_eq!(found(&refused), members("TokenRefusal"));
+    assert_eq!(found(&refused), members("FormError"));
     for status in [200, 400, 413, 415, 503] {
         assert!(operation["responses"][status.to_string()].is_object(), "{status}");
     }

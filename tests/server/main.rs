@@ -43,6 +43,8 @@ mod verify;
 
 mod nginx;
 
+mod leaks;
+
 mod stopping;
 
 mod secrecy;

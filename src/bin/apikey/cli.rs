@@ -12,6 +12,7 @@ use crate::{
     list::List,
     mint::Mint,
     output::Output,
+    pattern::Pattern,
     prune::Prune,
     revoke::Revoke,
     rotate::Rotate,
@@ -23,7 +24,7 @@ use crate::{
 /// Mints, lists, rotates, revokes and imports API keys, in the database that servers check them in.
 ///
 /// A key in the clear is written to standard output, once, when it is minted; notes for people go to standard error. Servers that
-/// are running notice a change when their cached verdict runs out: within 5 seconds, unless they were told otherwise.
+/// are running are told of a change by the database, within half a second, and use nothing that they have cached while they cannot be told.
 #[derive(Parser)]
 #[command(name = "apikey", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Prune(Prune),
     Import(Import),
     Hash(Hash),
+    Pattern(Pattern),
     Completions(Completions),
 }
 
@@ -82,6 +84,7 @@ impl Command {
                 Self::Prune(command) => command.run(global, output).await,
                 Self::Import(command) => command.run(global, output).await,
                 Self::Hash(command) => command.run(output),
+                Self::Pattern(command) => command.run(output),
                 Self::Completions(command) => command.run(&mut Cli::command(), output),
             }
         })

@@ -11,6 +11,7 @@ mod import;
 mod list;
 mod mint;
 mod output;
+mod pattern;
 mod prune;
 mod revoke;
 mod rotate;

@@ -14,6 +14,8 @@ mod calls;
 
 mod services;
 
+#[cfg(feature = "leaks")]
+pub use services::github_alerts_openapi;
 pub use services::{forward_auth_openapi, introspection_openapi, revocation_openapi};
 
 #[cfg(feature = "oidc")]

@@ -102,6 +102,59 @@ pub fn forward_auth_openapi(path: &str, schemes: &SecuritySchemes) -> OpenApi {
     document(paths, schemes)
 }
 
+/// The OpenAPI 3.1 document of a [`Services::github_alerts`](crate::router::Services::github_alerts) at `path`, to be merged into that of the application.
+#[cfg(feature = "leaks")]
+#[must_use]
+pub fn github_alerts_openapi(path: &str) -> OpenApi {
+    use crate::router::leaks::LabelView;
+
+    let found = ObjectBuilder::new()
+        .property("token", typed(Type::String))
+        .required("token")
+        .property("type", typed(Type::String))
+        .required("type")
+        .property("url", typed(Type::String))
+        .property("source", typed(Type::String));
+    let body = RequestBodyBuilder::new()
+        .content(
+            "application/json",
+            Content::new(Some(RefOr::T(ArrayBuilder::new().items(found).into()))),
+        )
+        .required(Some(Required::True))
+        .build();
+    let header = |name: &str, description: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::True)
+            .description(Some(description))
+            .schema(Some(typed(Type::String)))
+            .build()
+    };
+    let labels = ArrayBuilder::new().items(schema(&LabelView::name()));
+    let labels = ResponseBuilder::new()
+        .description("What the texts are; those that are keys are revoked.")
+        .content("application/json", Content::new(Some(RefOr::T(labels.into()))));
+    let operation = operation(
+        "takeGithubAlert",
+        "Revoke keys that GitHub has found",
+        &[400, 403, 413, 503],
+    )
+    .parameter(header(
+        "Github-Public-Key-Identifier",
+        "Which key has signed the body.",
+    ))
+    .parameter(header(
+        "Github-Public-Key-Signature",
+        "ECDSA with P-256 and SHA-256, in DER and base64.",
+    ))
+    .request_body(Some(body))
+    .response("200", labels);
+    let anonymous = vec![SecurityRequirement::default()];
+    let schemes = SecuritySchemes::bearer();
+    one(path, HttpMethod::Post, operation, anonymous, &schemes)
+}
+
 fn one(
     path: &str,
     method: HttpMethod,

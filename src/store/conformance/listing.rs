@@ -3,7 +3,7 @@ use std::{cmp::Reverse, time::Duration};
 use super::{at, keep, now, record};
 use crate::{
     key::{KeyDigest, KeyId, KeyRecord, KeyStatus},
-    store::{KeyQuery, KeyStore},
+    store::{ExpiryQuery, KeyQuery, KeyStore},
 };
 
 const OWNERS: [&str; 2] = ["alice", "bob"];
@@ -161,6 +161,62 @@ pub(super) async fn owners_and_prefixes_are_compared_letter_by_letter<S: KeyStor
             .expect("an answer");
         assert!(upper.keys.is_empty(), "an id has one spelling");
     }
+}
+
+/// Where the store says so at all.
+pub(super) async fn what_ends_soon_is_found_the_soonest_first<S: KeyStore>(store: &S) {
+    let (from, until) = (at(1_000_000), at(2_000_000));
+    let all = ExpiryQuery::between(from, until, 10);
+    if store.expiring(&all).await.expect("an answer").is_none() {
+        return;
+    }
+    let mut wanted = Vec::new();
+    // Several at one moment, which no page may cut off.
+    for (i, ms) in [
+        1_500_000, 1_000_001, 1_500_000, 2_000_000, 1_500_000, 1_000_000, 2_000_001, 5,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut key = record(&[i as u8]);
+        (key.created_at, key.expires_at) = (at(0), Some(at(ms)));
+        keep(store, &key).await;
+        if (1_000_001..=2_000_000).contains(&ms) {
+            wanted.push((ms, key.id));
+        }
+    }
+    wanted.sort_unstable();
+    let wanted: Vec<KeyId> = wanted.into_iter().map(|(_, id)| id).collect();
+    // None of whose ends is one that anybody need hear of.
+    for i in 100..103 {
+        let mut key = record(&[i]);
+        (key.created_at, key.expires_at) = (at(0), Some(at(1_600_000)));
+        match i {
+            100 => key.revoked_at = Some(at(1)),
+            101 => key.disabled_at = Some(at(1)),
+            _ => key.rotated_to = Some(KeyId::generate()),
+        }
+        keep(store, &key).await;
+    }
+    keep(store, &record(b"endless")).await;
+    let ids = async |query: &ExpiryQuery| -> Vec<KeyId> {
+        let page = store.expiring(query).await.expect("an answer").expect("a page");
+        page.keys.iter().map(|key| key.id).collect()
+    };
+    assert_eq!(ids(&all).await, wanted);
+    for limit in 1..4 {
+        let (mut found, mut query) = (Vec::new(), ExpiryQuery::between(from, until, limit));
+        loop {
+            let page = store.expiring(&query).await.expect("an answer").expect("a page");
+            let Some(last) = page.keys.last() else { break };
+            query.after = (last.expires_at.expect("an end"), Some(last.id));
+            found.extend(page.keys.iter().map(|key| key.id));
+        }
+        assert_eq!(found, wanted, "{limit} at a time");
+    }
+    // Made at the beginning of time: they last as long as the dates of their ends say.
+    let lasting = ExpiryQuery::between(from, until, 10).made_for(Duration::from_millis(1_500_000));
+    assert_eq!(ids(&lasting).await, wanted[4..]);
 }
 
 pub(super) async fn what_expired_before_a_moment_is_found_the_longest_expired_first<S: KeyStore>(store: &S) {

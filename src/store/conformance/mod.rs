@@ -73,6 +73,8 @@ where
     listing::owners_and_prefixes_are_compared_letter_by_letter(&make().await).await;
     listing::what_expired_before_a_moment_is_found_the_longest_expired_first(&make().await).await;
 
+    listing::what_ends_soon_is_found_the_soonest_first(&make().await).await;
+
     log::events_come_back_whole(&make().await).await;
     log::events_are_numbered_without_a_gap_and_the_chain_holds(&make().await).await;
     log::events_are_listed_as_asked_for_the_newest_first(&make().await).await;

@@ -6,8 +6,8 @@ use sqlx::{
 };
 
 use super::{
-    Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoreErrorKind,
-    StoredKey,
+    Balance, Decide, EventQuery, ExpiryQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
+    StoreErrorKind, StoredKey,
     sql::{self, Columns, Running, corrupt, unavailable},
 };
 use crate::{
@@ -242,6 +242,11 @@ impl KeyStore for PostgresStore {
             sql::expired_before(sql, moment, limit).await
         })
         .await
+    }
+
+    async fn expiring(&self, query: &ExpiryQuery) -> Result<Option<KeyPage>, StoreError> {
+        let page = lent::on(&self.reader, async |sql| sql::expiring(sql, query).await);
+        page.await.map(Some)
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

@@ -25,6 +25,11 @@ impl<'a> Filter<'a> {
         self.only(&format!("{condition}${}", self.values.len()));
     }
 
+    /// A bracket that the last condition has opened.
+    pub(super) fn close(&mut self) {
+        self.conditions.push(')');
+    }
+
     pub(super) async fn rows<S: Sql>(
         mut self,
         sql: &mut S,

@@ -72,7 +72,7 @@ pub(in super::super) async fn paged(
     page(&rows, now)
 }
 
-fn page(rows: &[impl Columns], now: SystemTime) -> Result<KeyPage, StoreError> {
+pub(super) fn page(rows: &[impl Columns], now: SystemTime) -> Result<KeyPage, StoreError> {
     let keys: Result<Vec<KeyRecord>, StoreError> = rows.iter().map(decode_record).collect();
     Ok(KeyPage::new(keys?, now))
 }

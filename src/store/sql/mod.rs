@@ -34,6 +34,8 @@ mod row;
 
 mod credits;
 
+mod expiring;
+
 mod feeding;
 
 mod filter;
@@ -47,6 +49,7 @@ mod touch;
 mod tokens;
 
 pub(super) use credits::{balances, give_back, spend};
+pub(super) use expiring::expiring;
 pub(super) use feeding::Running;
 pub(super) use list::list;
 #[cfg(all(test, feature = "testing", feature = "sqlite"))]

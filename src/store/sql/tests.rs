@@ -6,7 +6,7 @@ use super::{Columns, Sql, Statement, Value};
 use crate::{
     event::{Actor, ChainHead, KeyEvent, KeyEventKind},
     key::{CreditAccount, KeyDigest, KeyId, KeyRecord, KeyStatus},
-    store::{Decide, EventQuery, Filling, KeyQuery, Reads, StoreError, Writes},
+    store::{Decide, EventQuery, ExpiryQuery, Filling, KeyQuery, Reads, StoreError, Writes},
 };
 
 mod filling;
@@ -229,6 +229,12 @@ pub(in super::super) async fn every_statement<S: Sql>(sql: &mut Explaining<'_, S
     super::events(sql, &EventQuery::newest(50).owner("big").before(1000)).await?;
     sql.what = "expired before";
     super::expired_before(sql, now - Duration::from_secs(24 * 60 * 60), 200).await?;
+    sql.what = "expiring";
+    let mut soon = ExpiryQuery::between(now, now + Duration::from_secs(60), 200);
+    super::expiring(sql, &soon).await?;
+    sql.what = "expiring after cursor";
+    soon.after.1 = Some(middle);
+    super::expiring(sql, &soon).await?;
     for (what, query) in [
         ("events", EventQuery::newest(50)),
         ("events after cursor", EventQuery::newest(50).before(1000)),
@@ -333,7 +339,10 @@ impl Plan {
     /// A sort that keeps a page, of what an index has found: only one order can come out of an index, and what expires is in the order of
     /// expiry.
     fn is_bounded(&self) -> bool {
-        let sorts = self.what.starts_with("list of expired") || self.what.starts_with("list of active ");
+        // What ends soon is, too, and only what ends at one moment is sorted: an incremental sort, where the planner is allowed one.
+        let sorts = ["list of expired", "list of active ", "expiring"]
+            .iter()
+            .any(|what| self.what.starts_with(what));
         let found = |line: &String| line.contains("api_keys_by_expiry") || line.contains("api_keys_ending");
         // Two halves, each of them a page at most, are sorted once more: together, or each for a merge.
         let sort = |line: &&String| line.contains("Sort  (") || line.contains("TEMP B-TREE");
@@ -343,7 +352,7 @@ impl Plan {
 }
 
 /// Which index serves what; the plan must name it. The names are PostgreSQL's.
-const SERVED_BY: [(&str, &str); 32] = [
+const SERVED_BY: [(&str, &str); 34] = [
     ("get", "api_keys_pkey"),
     ("is empty", "api_keys_pkey"),
     ("has imported", "api_keys_imported"),
@@ -362,6 +371,8 @@ const SERVED_BY: [(&str, &str); 32] = [
     ("list of disabled by owner", "api_keys_"),
     ("list of revoked by owner", "api_keys_"),
     ("list of expired", "api_keys_by_expiry"),
+    ("expiring", "api_keys_by_expiry"),
+    ("expiring after cursor", "api_keys_by_expiry"),
     ("walk of expired", "api_keys_pkey"),
     ("walk of expired by owner", "api_keys_"),
     ("walk of active by owner", "api_keys_by_owner"),

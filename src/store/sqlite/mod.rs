@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use super::{
-    Balance, Decide, EventQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError, StoreErrorKind,
-    StoredKey,
+    Balance, Decide, EventQuery, ExpiryQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
+    StoreErrorKind, StoredKey,
     sql::{self, Running, unavailable},
 };
 use crate::{
@@ -263,6 +263,11 @@ impl KeyStore for SqliteStore {
     async fn expired_before(&self, moment: SystemTime, limit: u32) -> Result<Vec<KeyId>, StoreError> {
         self.read(async |sql| sql::expired_before(sql, moment, limit).await)
             .await
+    }
+
+    async fn expiring(&self, query: &ExpiryQuery) -> Result<Option<KeyPage>, StoreError> {
+        let page = self.read(async |sql| sql::expiring(sql, query).await);
+        page.await.map(Some)
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
