@@ -164,3 +164,28 @@ pub use setup::{ApiKeyAuth, BuildError, Builder, Preset};
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// What is Rust in the guides.
+#[cfg(all(doctest, feature = "oidc", feature = "postgres", feature = "sqlite"))]
+mod guides {
+    #[doc = include_str!("../docs/guides/rotating-a-key.md")]
+    struct Rotating;
+
+    #[doc = include_str!("../docs/guides/github-actions-oidc.md")]
+    struct Secretless;
+
+    #[doc = include_str!("../docs/guides/migrating/README.md")]
+    struct Migrating;
+
+    #[doc = include_str!("../docs/guides/migrating/onecli.md")]
+    struct OneCli;
+
+    #[doc = include_str!("../docs/guides/migrating/claudemesh.md")]
+    struct ClaudeMesh;
+
+    #[doc = include_str!("../docs/guides/migrating/objectstack.md")]
+    struct ObjectStack;
+
+    #[doc = include_str!("../docs/guides/migrating/mesa.md")]
+    struct Mesa;
+}

@@ -23,7 +23,7 @@
 //! - For us alone: `aud` is the audience of a policy and nothing beside it.
 //! - In time: `exp`, `iat`, and `nbf` if there is one, with 30 s to spare either way, by the clock of the store; and made for 24 h at most.
 //! - New: `jti` is written down in the transaction that mints the key, and kept until an hour after the token has expired. Of many who bring the same token
-//!   at once, to whatever process, one gets a key. Kubernetes gives service accounts' tokens a `jti` from 1.29 on.
+//!   at once, to whatever process, one gets a key. Kubernetes gives service accounts' tokens a `jti` from 1.30 on.
 //! - Such as a policy says: each claim that it pins is there, and is the same text. A token of `pull_request_target`, where code of strangers runs with the
 //!   rights of the repository, is taken only by a policy that pins that `event_name`.
 //!
