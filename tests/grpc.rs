@@ -210,7 +210,7 @@ async fn a_stream_whose_key_is_revoked_ends_with_a_status() {
 async fn so_does_one_of_a_service_among_the_routes_of_axum() {
     let auth = stored();
     let (reporter, health) = health_reporter();
-    let app = Routes::new(health)
+    let app = tonic::service::Routes::new(health)
         .into_axum_router()
         .layer(auth.clone())
         .layer(GrpcStatus);
