@@ -7,6 +7,7 @@ seconds=${1:-10}
 
 cargo build --quiet --release --all-features --example server
 here=$(mktemp -d)
+chmod 711 "$here" # the workers of nginx may be those of another user
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$here"' EXIT
 
 key=a-static-key-of-this-bench-0123
@@ -50,20 +51,22 @@ done
 stored=$(curl -s -H "X-Key: $key" -H 'Content-Type: application/json' -d '{"name":"bench","scopes":["issues:read"]}' http://127.0.0.1:3000/api/v1/keys |
     sed 's/.*"key":"\([^"]*\)".*/\1/')
 
-measure() {
-    local what=$1 url=$2 with=$3
-    [ "$(curl -s -o "$here/answer" -w '%{http_code}' -H "X-Key: $with" "$url")" = 200 ] || { echo "$what is not answered 200" >&2; exit 1; }
-    local runs=()
-    for _ in 1 2 3; do
-        runs+=("$(wrk -t1 -c32 -d"${seconds}s" --latency -H "X-Key: $with" "$url" |
-            awk '/Requests\/sec/ {rate = $2} $1 == "50%" {half = $2} $1 == "99%" {most = $2} /Non-2xx/ {bad = " (" $0 ")"} END {print rate, half, most bad}')")
+whats=('nginx alone, a file of 1 KiB' 'nginx with a map of one key' 'nginx with auth_request, a static key' 'nginx with auth_request, a key of the store'
+    'nginx with auth_request, a key of the store and a scope' 'the demo server itself, /api/v1/verify')
+urls=(8081/ 8082/ 8080/ 8080/ 8080/reports/ 3000/api/v1/verify)
+keys=("$stored" "$key" "$key" "$stored" "$stored" "$stored")
+for i in "${!whats[@]}"; do
+    status=$(curl -s -o "$here/answer" -w '%{http_code}' -H "X-Key: ${keys[i]}" "http://127.0.0.1:${urls[i]}")
+    [ "$status" = 200 ] || { echo "${whats[i]}: answered $status" >&2; exit 1; }
+done
+# One after the other, three times over, so that what else the machine does falls on all of them.
+for _ in 1 2 3; do
+    for i in "${!whats[@]}"; do
+        wrk -t1 -c32 -d"${seconds}s" --latency -H "X-Key: ${keys[i]}" "http://127.0.0.1:${urls[i]}" |
+            awk '/Requests\/sec/ {rate = $2} $1 == "50%" {half = $2} $1 == "99%" {most = $2} /Non-2xx/ {bad = " (" $0 ")"} END {print rate, half, most bad}' >>"$here/runs.$i"
     done
-    printf '%-60s %s\n' "$what" "$(printf '%s\n' "${runs[@]}" | sort -n | sed -n 2p)"
-}
-printf '%-60s %s\n' 'requests a second, median and 99th percentile, 32 connections' ''
-measure 'nginx alone, a file of 1 KiB' http://127.0.0.1:8081/ "$stored"
-measure 'nginx with a map of one key' http://127.0.0.1:8082/ "$key"
-measure 'nginx with auth_request, a static key' http://127.0.0.1:8080/ "$key"
-measure 'nginx with auth_request, a key of the store' http://127.0.0.1:8080/ "$stored"
-measure 'nginx with auth_request, a key of the store and a scope' http://127.0.0.1:8080/reports/ "$stored"
-measure 'the demo server itself, /api/v1/verify' http://127.0.0.1:3000/api/v1/verify "$stored"
+done
+echo 'requests a second, median and 99th percentile of the time they take; 32 connections; the median of three runs'
+for i in "${!whats[@]}"; do
+    printf '%-58s %s\n' "${whats[i]}" "$(sort -n "$here/runs.$i" | sed -n 2p)"
+done
