@@ -88,11 +88,13 @@
 //! | slow down whoever guesses | [`Builder::failure_limit`] |
 //! | read keys from other headers, cookies, a WebSocket handshake | [`credential::Sources`] |
 //! | log why a request was refused | [`authn::Refusal`] in the response extensions |
-//! | let users mint, rotate and revoke their own keys over HTTP | [`ApiKeyAuth::router`] (feature `management`) |
+//! | let users mint, rotate and revoke their own keys over HTTP | `ApiKeyAuth::router` (feature `management`) |
 //! | give short-lived keys to workflows by the tokens of their issuer | `exchange`, `ApiKeyAuth::token_router` (feature `oidc`) |
 //! | see when a key was last used | [`Builder::last_used_every`], [`ApiKeyAuth::close`] |
 //! | count decisions, hits, look-ups and failures | the feature `metrics`, for any recorder that is installed before [`Builder::build`] |
 //! | have other processes hear of changes in a table of one's own | [`Builder::feed`], `event::RedisFeed` (feature `redis`) |
+//! | limit how often each key may be used, and all of an owner together; what a request counts for | [`Builder::rate_limit`], [`Builder::owner_rate_limit`], [`Builder::cost`] |
+//! | sell keys by use | [`manage::NewKey::credits`] |
 //! | have rate limits hold for all processes together | `Builder::shared_limits`, `limit::RedisLimits` (feature `redis`) |
 //! | keep keys elsewhere | [`store::KeyStore`], and its conformance suite (feature `testing`) |
 //! | do without axum | [`middleware`] |

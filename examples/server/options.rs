@@ -47,8 +47,9 @@ pub(crate) struct Options {
     #[arg(long = "user", value_name = "NAME:PASSWORD", value_parser = secret, allow_hyphen_values = true)]
     users: Vec<Secret>,
 
-    /// How often each key may be used that has no limit of its own, such as 100/1m; as often as it likes if not given.
-    #[arg(long, value_name = "N/PERIOD")]
+    /// How often each key may be used that has no limit of its own, such as 100/1m, or up to four limits with names, such as
+    /// 'per-minute=100/1m;burst=20,per-day=5000/1d'; as often as it likes if not given.
+    #[arg(long, value_name = "LIMITS")]
     pub(crate) rate_limit: Option<RateLimits>,
 
     /// The Redis server in which all servers that name it count how often keys are used, such as redis://127.0.0.1:6379; each for itself if not given.

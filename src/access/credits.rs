@@ -93,7 +93,7 @@ pub struct ParseCreditsError(());
 impl fmt::Display for ParseCreditsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "must be a number of uses, such as 1000, or also a period of 1 second to 366 days, such as 1000/30d",
+            "must be a number of uses, such as 1000, or also a period of 1 second to 366 days (units s, m, h, d), such as 1000/30d",
         )
     }
 }

@@ -60,6 +60,8 @@ mod pending;
 
 mod purse;
 
+mod paying;
+
 mod purpose;
 
 #[cfg(feature = "management")]

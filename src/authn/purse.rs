@@ -1,9 +1,14 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
-use super::refusal::Unavailable;
+use super::{
+    paying::{Paying, Turn},
+    refusal::Unavailable,
+};
 use crate::{
+    clock::Clock,
+    event::Invalidate,
     principal::Principal,
     store::{DynStore, Spent, StoreError},
     trace,
@@ -15,12 +20,36 @@ pub(crate) struct Purse {
     store: Arc<dyn DynStore>,
     /// How long the store may take.
     timeout: Duration,
+    clock: Arc<dyn Clock>,
+    paying: Arc<Paying>,
+    /// Of all accounts together. Each is held by the task that pays, so that nobody makes room by hanging up.
+    payments: Arc<Semaphore>,
+    refunds: Arc<Semaphore>,
 }
+
+/// How many uses are paid for at a time, and how many put back, those that wait for the store among them.
+const AT_ONCE: usize = 1024;
 
 impl Purse {
     /// `timeout` is that of a look-up.
-    pub(crate) fn new(store: Arc<dyn DynStore>, timeout: Duration) -> Self {
-        Self { store, timeout }
+    pub(crate) fn new(store: Arc<dyn DynStore>, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            timeout,
+            clock,
+            paying: Arc::default(),
+            payments: Arc::new(Semaphore::new(AT_ONCE)),
+            refunds: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Who has to hear of changes.
+    pub(crate) fn told(&self) -> Arc<dyn Invalidate> {
+        self.paying.clone()
     }
 
     /// Takes uses from the account of a caller, all or none of them; `None` where the caller has no account, and then nobody is asked.
@@ -32,7 +61,24 @@ impl Purse {
         let Some(account) = caller.credit_account() else {
             return Ok(None);
         };
-        let spent = self.ask(move |store| async move { store.spend(account, cost).await });
+        let place = match self.paying.enter(account, cost, self.clock.elapsed()) {
+            Turn::Taken(place) => place,
+            Turn::Short(balance) => return Ok(Some(Spent::new(false, balance))),
+            Turn::Full => return Err(Unavailable::new("too many uses of one key are being paid for")),
+        };
+        let permit = self.payments.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Unavailable::new("too many uses are being paid for"))?;
+        let clock = self.clock.clone();
+        let spent = self.ask(move |store| async move {
+            let spent = store.spend(account, cost).await;
+            if let Ok(spent) = &spent
+                && !spent.enough
+            {
+                place.is_short(spent.balance, clock.elapsed());
+            }
+            drop((place, permit));
+            spent
+        });
         spent.await.map(Some)
     }
 
@@ -45,8 +91,16 @@ impl Purse {
         let Some(account) = caller.credit_account() else {
             return Ok(());
         };
-        self.ask(move |store| async move { store.give_back(account, cost).await })
-            .await
+        let permit = self.refunds.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Unavailable::new("too many uses are being put back"))?;
+        let paying = self.paying.clone();
+        self.ask(move |store| async move {
+            let done = store.give_back(account, cost).await;
+            paying.is_filled(account);
+            drop(permit);
+            done
+        })
+        .await
     }
 
     /// The same, with nobody waiting for it. Uses that cannot be put back are lost, and the log says so.
@@ -99,6 +153,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        clock::SystemClock,
         key::{CreditAccount, KeyDigest, KeyId, KeyRecord},
         principal::{Identity, PrincipalKind, Realm},
         store::{Decide, Filling, KeyStore, MemoryStore, Reads, Writes},
@@ -125,7 +180,7 @@ mod tests {
     }
 
     fn purse(store: MemoryStore) -> Purse {
-        Purse::new(Arc::new(store), Duration::from_secs(1))
+        Purse::new(Arc::new(store), Duration::from_secs(1), Arc::new(SystemClock))
     }
 
     #[tokio::test]

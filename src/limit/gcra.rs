@@ -81,12 +81,21 @@ pub(super) fn take(owed: &mut Owed, limits: &RateLimits, uses: u32, now: u64) ->
     if fits { Ok(after) } else { Err(before) }
 }
 
-/// Takes uses back that counted until `taken`, unless it is past that: then they count no more.
-pub(super) fn give_back(owed: &mut Owed, limits: &RateLimits, uses: u32, taken: &Times, now: u64) -> Times {
+/// Takes uses back that were taken at a moment and counted until `taken`, unless it is past that: then they count no more. What may have leaked
+/// back since is not given a second time.
+pub(super) fn give_back(
+    owed: &mut Owed,
+    limits: &RateLimits,
+    uses: u32,
+    taken: &Times,
+    [taken_at, now]: [u64; 2],
+) -> Times {
+    let since = now.saturating_sub(taken_at);
     if owed.mark == limits.mark() {
         for ((full_at, (_, limit)), taken) in owed.full_at.iter_mut().zip(limits.iter()).zip(taken) {
             if now < *taken {
-                *full_at = full_at.saturating_sub(Cost::of(limit).of_uses(uses));
+                let cost = Cost::of(limit).of_uses(uses);
+                *full_at = full_at.saturating_sub(cost.saturating_sub(since));
             }
         }
     }

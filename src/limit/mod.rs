@@ -216,7 +216,7 @@ impl Limiter {
             (_, owner) => owner.as_ref().map(|part| self.take(part, demand.uses, now)),
         };
         if let (Some(Ok(taken)), Some(Err(_)), Some(key)) = (&of_key, &of_owner, &demand.key) {
-            of_key = Some(Ok(self.untake(key, demand.uses, taken, now)));
+            of_key = Some(Ok(self.untake(key, demand.uses, taken, [now, now])));
         }
         let refused = matches!(of_key, Some(Err(_))) || matches!(of_owner, Some(Err(_)));
         let times = |part: Option<Result<Times, Times>>| {
@@ -246,10 +246,16 @@ impl Limiter {
         answer
     }
 
-    fn untake(&self, (subject, limits): &(Subject, RateLimits), uses: u32, taken: &Times, now: u64) -> Times {
+    fn untake(
+        &self,
+        (subject, limits): &(Subject, RateLimits),
+        uses: u32,
+        taken: &Times,
+        [taken_at, now]: [u64; 2],
+    ) -> Times {
         let owed = self.used.get_mut(subject);
         owed.map_or(*taken, |mut owed| {
-            gcra::give_back(&mut owed, limits, uses, taken, now)
+            gcra::give_back(&mut owed, limits, uses, taken, [taken_at, now])
         })
     }
 
@@ -265,10 +271,10 @@ impl Limiter {
         }
         let now = self.now();
         if let Some(key) = &taken.demand.key {
-            taken.key = self.untake(key, taken.demand.uses, &taken.key, now);
+            taken.key = self.untake(key, taken.demand.uses, &taken.key, [taken.now, now]);
         }
         if let Some(owner) = &taken.demand.owner {
-            taken.owner = self.untake(owner, taken.demand.uses, &taken.owner, now);
+            taken.owner = self.untake(owner, taken.demand.uses, &taken.owner, [taken.now, now]);
         }
         taken.now = now;
         taken

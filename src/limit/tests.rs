@@ -206,6 +206,25 @@ fn a_use_that_came_to_nothing_is_given_back_once() {
     assert_eq!(through(&limiter, &caller, 10), 2);
 }
 
+/// Whoever holds requests that will be refused further inside gets no more through at one moment for it.
+#[test]
+fn what_has_leaked_back_meanwhile_is_not_given_back_as_well() {
+    for (uses, held) in [(1, 20), (20, 1)] {
+        let (limiter, clock) = limiter(Some("20/20s"));
+        let caller = key("a");
+        let held: Vec<_> = (0..held)
+            .map(|_| ask(&limiter, &caller, uses).expect("through"))
+            .collect();
+        assert_eq!(through(&limiter, &caller, 5), 0);
+        clock.advance(Duration::from_millis(18_999));
+        assert_eq!(through(&limiter, &caller, 100), 18);
+        for taken in held {
+            limiter.give_back(*taken);
+        }
+        assert!(through(&limiter, &caller, 100) <= 2, "{uses}");
+    }
+}
+
 #[test]
 fn a_million_keys_take_no_more_room_than_there_is_and_those_that_used_the_most_are_remembered() {
     let (mut limiter, clock) = limiter(Some("10/1h"));

@@ -1,6 +1,6 @@
 //! What a request uses: of the limits that hold for its key, and of the uses that the key was sold with.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 
@@ -28,6 +28,8 @@ struct Paid {
     payer: Principal,
     uses: u32,
     left: Balance,
+    /// By the clock of the application, when it was paid.
+    at: Duration,
 }
 
 /// What there is to one request.
@@ -123,6 +125,7 @@ impl Gate {
                 payer,
                 uses,
                 left: spent.balance,
+                at: purse.now(),
             }),
             Some(spent) => Err(Refusal::used_up(spent.balance, uses)),
             None => Err(unpaid("the key has no account")),
@@ -148,7 +151,12 @@ impl Gate {
         let Bill { taken, paid } = bill;
         let taken = taken.map(|taken| self.limiter.give_back(taken));
         let paid = paid.map(|mut paid| {
-            if let Some(purse) = &self.purse {
+            // What was paid in a period that has ended is over with it.
+            let in_time = |now: Duration| {
+                let ends = paid.left.refill_in.map(|wait| paid.at.saturating_add(wait));
+                ends.is_none_or(|end| now < end)
+            };
+            if let Some(purse) = self.purse.as_ref().filter(|purse| in_time(purse.now())) {
                 purse.give_back_later(&paid.payer, paid.uses);
                 let most = paid.left.account.limit.uses();
                 paid.left.left = paid.left.left.saturating_add(paid.uses).min(most);

@@ -236,13 +236,13 @@ impl Form {
     }
 
     fn rate(&mut self) -> Said<RateLimits> {
-        const MESSAGE: &str = "must be 1 to 4 limits with commas between them, each a number of requests and a period of 1 second to 30 days, such \
-                               as 100/1m or per-minute=100/1m;burst=20";
+        const MESSAGE: &str = "must be a string of 1 to 4 limits of different names with commas between them, each a number of requests and a period \
+                               of 1 second to 30 days (units s, m, h, d), such as \"100/1m\" or \"per-minute=100/1m;burst=20,per-day=5000/1d\"";
         self.read("rate_limit", MESSAGE, |value| value.as_str()?.parse().ok())
     }
 
     fn credits(&mut self) -> Said<Credits> {
-        const MESSAGE: &str = "must be a number of uses, such as 1000, or also a period of 1 second to 366 days, such as 1000/30d";
+        const MESSAGE: &str = "must be a string: a number of uses, such as \"1000\", or also a period of 1 second to 366 days (units s, m, h, d), such as \"1000/30d\"";
         self.read("credits", MESSAGE, |value| value.as_str()?.parse().ok())
     }
 

@@ -49,9 +49,9 @@ impl Builder {
     /// # let builder = ApiKeyAuth::static_keys_only().static_key(StaticKey::new("correct-horse-battery"));
     /// let auth = builder
     ///     .rate_limit("per-minute=100/1m,per-day=5000/1d".parse()?)
-    ///     .cost(|request| match request.uri().path() {
-    ///         "/exports" => 50,
-    ///         "/status" => 0,
+    ///     .cost(|request| match request.route() {
+    ///         Some("/exports/{id}") => 50,
+    ///         Some("/status") => 0,
     ///         _ => 1,
     ///     })
     ///     .build()?;

@@ -114,9 +114,12 @@ impl Builder {
             .failure_limit
             .map(|limit| Failures::new(limit, self.clock.clone()));
         let purse = match &self.origin {
-            Origin::Store(store, _) => Some(Purse::new(store.clone(), self.lookup_timeout)),
+            Origin::Store(store, _) => {
+                Some(Purse::new(store.clone(), self.lookup_timeout, self.clock.clone()))
+            }
             Origin::Resolver(_) | Origin::Nowhere => None,
         };
+        let payers = purse.as_ref().map(Purse::told);
         let gate = move |lookup| Gate {
             vary: reader.vary(),
             reader,
@@ -163,6 +166,7 @@ impl Builder {
         // The cache first: streams look again at once.
         let mut told: Vec<Arc<dyn Invalidate>> = vec![cache.clone(), streams.clone()];
         told.extend(imported.clone().map(|imported| imported as _));
+        told.extend(payers);
         let fan_out = Arc::new(FanOut::new(told));
         let mut changes = Changes::new(fan_out.clone(), self.doubt);
         if let Some(store) = store {

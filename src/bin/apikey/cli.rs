@@ -24,7 +24,7 @@ use crate::{
 /// Mints, lists, rotates, revokes and imports API keys, in the database that servers check them in.
 ///
 /// A key in the clear is written to standard output, once, when it is minted; notes for people go to standard error. Servers that
-/// are running notice a change when their cached verdict runs out: within 5 seconds, unless they were told otherwise.
+/// are running are told of a change by the database, within half a second, and use nothing that they have cached while they cannot be told.
 #[derive(Parser)]
 #[command(name = "apikey", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Cli {

@@ -72,12 +72,11 @@ impl Call {
                 }
             }
         };
-        Self::of(
-            Script::GiveBack,
-            prefix,
-            &taken.demand,
-            [of(taken.key), of(taken.owner)],
-        )
+        let parts = [of(taken.key), of(taken.owner)];
+        let mut call = Self::of(Script::GiveBack, prefix, &taken.demand, parts)?;
+        // When it was taken, by the same clock.
+        call.arguments.insert(0, taken.now);
+        Some(call)
     }
 
     /// Of each part its mark, how many limits it has, and two numbers of each.

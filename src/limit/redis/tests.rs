@@ -203,7 +203,7 @@ fn whatever_is_asked_and_given_back_the_server_comes_to_what_this_process_would(
                     ];
                     for (part, times, owed) in parts {
                         if let Some((_, limits)) = part {
-                            gcra::give_back(owed, limits, taken.demand.uses, times, now);
+                            gcra::give_back(owed, limits, taken.demand.uses, times, [taken.now, now]);
                         }
                     }
                     count(&back);

@@ -136,12 +136,16 @@ fn limits() -> ObjectBuilder {
         .property(
             "rate_limit",
             nullable(Type::String)
-                .pattern(Some("^[0-9]+/[0-9]+[smhd]$"))
+                .pattern(Some(RATES))
                 .description(Some(
-                    "How often it may be used, such as `100/1m`; `null` for no limit of its own.",
+                    "How often it may be used: one to four limits, such as `100/1m` or `per-minute=100/1m;burst=20,per-day=5000/1d`; `null` for no \
+                     limit of its own. Names differ, and a limit without one is called `default`.",
                 )),
         )
 }
+
+/// What the router takes, but for the sizes of the numbers and for names that come twice.
+const RATES: &str = "^([a-z0-9-]{1,32}=)?[0-9]+/[0-9]+[smhd](;burst=[0-9]+)?(,([a-z0-9-]{1,32}=)?[0-9]+/[0-9]+[smhd](;burst=[0-9]+)?){0,3}$";
 
 fn credits(kind: SchemaType) -> ObjectBuilder {
     ObjectBuilder::new()

@@ -4,6 +4,7 @@ use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Balance, Decide, EventQuery, ExpiryQuery, KeyPage, KeyQuery, KeyStore, Reads, Spent, StoreError,
@@ -56,6 +57,8 @@ pub struct PostgresStore {
     teller: PgPool,
     /// For paying for uses: neither look-ups nor changes are behind them.
     payer: PgPool,
+    /// Who waits to pay does not stand before a revoke, where both are done by the same connections.
+    paying: Arc<Semaphore>,
     listening: Arc<PgConnectOptions>,
     feeds: Running,
     check_key: CheckKey,
@@ -65,6 +68,11 @@ const READERS: u32 = 8;
 const WRITERS: u32 = 2;
 const TELLERS: u32 = 2;
 const PAYERS: u32 = 4;
+
+/// How many of the connections for changes may be paying, where there are no others for that.
+fn payers_of(writer: &PgPool) -> usize {
+    (writer.options().get_max_connections() as usize / 2).max(1)
+}
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whatever the database's default is: a change has to see what the one before it wrote.
@@ -142,6 +150,7 @@ impl PostgresStore {
                 .max_connections(TELLERS)
                 .connect_lazy_with(options.clone()),
             payer: pool.max_connections(PAYERS).connect_lazy_with(options.clone()),
+            paying: Arc::new(Semaphore::new(PAYERS as usize)),
             listening: Arc::new(options),
             feeds: Running::default(),
             check_key,
@@ -168,6 +177,7 @@ impl PostgresStore {
             reader,
             teller: writer.clone(),
             payer: writer.clone(),
+            paying: Arc::new(Semaphore::new(payers_of(&writer))),
             writer,
             listening,
             feeds: Running::default(),
@@ -186,6 +196,11 @@ impl PostgresStore {
         let options = PgConnectOptions::from_str(url).map_err(unavailable)?;
         self.listening = Arc::new(options);
         Ok(self)
+    }
+
+    async fn turn_to_pay(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        let turn = self.paying.acquire().await;
+        turn.map_err(|closed| StoreError::new(StoreErrorKind::Unavailable, closed))
     }
 
     /// Waits until every statement under way is done, and closes the connections. What is cached is not used any more, and nobody
@@ -267,10 +282,12 @@ impl KeyStore for PostgresStore {
     }
 
     async fn spend(&self, account: KeyId, cost: u32) -> Result<Spent, StoreError> {
+        let _turn = self.turn_to_pay().await?;
         lent::on(&self.payer, async |sql| sql::spend(sql, account, cost).await).await
     }
 
     async fn give_back(&self, account: KeyId, cost: u32) -> Result<(), StoreError> {
+        let _turn = self.turn_to_pay().await?;
         lent::on(&self.payer, async |sql| sql::give_back(sql, account, cost).await).await
     }
 
