@@ -9,7 +9,6 @@ use http_body_util::{BodyExt, Full};
 use tokio::{net::TcpListener, time::timeout};
 use tonic::{
     Code, Request, Response, Status, Streaming,
-    service::Routes,
     transport::{Channel, Endpoint, Server, server::TcpIncoming},
 };
 use tonic_health::{
@@ -211,13 +210,13 @@ async fn a_stream_whose_key_is_revoked_ends_with_a_status() {
 async fn so_does_one_of_a_service_among_the_routes_of_axum() {
     let auth = stored();
     let (reporter, health) = health_reporter();
-    let app = Routes::new(health)
+    let app = tonic::service::Routes::new(health)
         .into_axum_router()
         .layer(auth.clone())
         .layer(GrpcStatus);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let server = Server::builder().add_routes(Routes::from(app));
+    let server = Server::builder().add_routes(app.into());
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     a_stream_ends_with_its_key(auth, address, reporter).await;
 }
