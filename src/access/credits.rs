@@ -13,6 +13,11 @@ use super::rate::{period, seconds, whole};
 /// answered 429, with `Retry-After` if there will be more; while the store cannot say, 503. What a limit, a list of addresses, or a scope or resource
 /// that is missing refuses costs nothing: what was paid for it is put back after the answer. A request whose client hangs up while it is paid for,
 /// or whose payment takes longer than a look-up may, may have been paid for all the same.
+///
+/// That there are too few left is known for a quarter of a second, so that much later a process may notice that another has filled the account. No more
+/// than 64 requests of one account are paid for at a time in a process, and 1024 in all: more are answered 503.
+///
+/// What comes of a counted key is counted with it; but an owner who may also mint otherwise, with another key or logged in, can mint keys that are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credits {
     uses: NonZeroU32,

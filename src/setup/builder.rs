@@ -303,6 +303,8 @@ impl Builder {
     /// `unknown`, or where there are both headers and they lead to different clients, the address is not known: a key that is bound to addresses
     /// is refused, and failures are counted for the last proxy that can be told.
     ///
+    /// A client who writes the header that the proxy does not write can make its own address unknown: have the proxy take that one away.
+    ///
     /// Name proxies only that add the address of their own peer to each request, and whom nobody else can reach the service in place of.
     pub fn trusted_proxies<I>(mut self, blocks: I) -> Self
     where

@@ -16,7 +16,8 @@ impl Builder {
     /// More is answered 429 with `Retry-After`. Each key has a budget of its own, counted by this process for itself: behind a balancer, that many
     /// times as many processes as there are, unless they have `shared_limits` (feature `redis`). A key of a resolver is known by its [`key_id`](crate::principal::Identity::key_id); those without one share a budget with
     /// others of the same owner and name. Of more than 100,000 keys in use at a time those are forgotten, and begin anew, that have used
-    /// the least.
+    /// the least. A successor, or a key that is made with another, has a budget of its own: where callers may make keys, set
+    /// [`owner_rate_limit`](Self::owner_rate_limit) as well.
     pub fn rate_limit(mut self, rate: RateLimits) -> Self {
         self.rate_limit = Some(rate);
         self
