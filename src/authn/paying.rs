@@ -68,7 +68,7 @@ impl Paying {
         })
     }
 
-    /// There is more than there was.
+    /// What was known of it is no longer so.
     pub(super) fn is_filled(&self, account: KeyId) {
         if let Some(mut known) = self.0.get_mut(&account) {
             known.short = None;

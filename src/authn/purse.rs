@@ -68,13 +68,13 @@ impl Purse {
         };
         let permit = self.payments.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Unavailable::new("too many uses are being paid for"))?;
-        let clock = self.clock.clone();
+        let (clock, paying) = (self.clock.clone(), self.paying.clone());
         let spent = self.ask(move |store| async move {
             let spent = store.spend(account, cost).await;
-            if let Ok(spent) = &spent
-                && !spent.enough
-            {
-                place.is_short(spent.balance, clock.elapsed());
+            match &spent {
+                Ok(spent) if spent.enough => paying.is_filled(account),
+                Ok(spent) => place.is_short(spent.balance, clock.elapsed()),
+                Err(_) => {}
             }
             drop((place, permit));
             spent
