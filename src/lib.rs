@@ -89,6 +89,7 @@
 //! | read keys from other headers, cookies, a WebSocket handshake | [`credential::Sources`] |
 //! | log why a request was refused | [`authn::Refusal`] in the response extensions |
 //! | let users mint, rotate and revoke their own keys over HTTP | `ApiKeyAuth::router` (feature `management`) |
+//! | let them do so on a page | `ApiKeyAuth::page` (feature `page`) |
 //! | give short-lived keys to workflows by the tokens of their issuer | `exchange`, `ApiKeyAuth::token_router` (feature `oidc`) |
 //! | see when a key was last used | [`Builder::last_used_every`], [`ApiKeyAuth::close`] |
 //! | count decisions, hits, look-ups and failures | the feature `metrics`, for any recorder that is installed before [`Builder::build`] |
@@ -157,11 +158,14 @@ pub mod extract;
 #[cfg(feature = "management")]
 pub mod router;
 
+#[cfg(feature = "page")]
+pub mod page;
+
 mod setup;
 
 pub use setup::{ApiKeyAuth, BuildError, Builder, Preset};
 
-#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "page", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -26,7 +26,8 @@ const RANKS: &[(&str, u8)] = &[
     ("middleware", 6),
     ("extract", 7),
     ("router", 8),
-    ("setup", 9),
+    ("page", 9),
+    ("setup", 10),
 ];
 
 /// What a refusal is in HTTP, and what the answers about keys are.
@@ -34,6 +35,7 @@ const STATUS_CODES: &[&str] = &[
     "middleware/rejection.rs",
     "router/problem.rs",
     "router/form_problem.rs",
+    "page/answer.rs",
 ];
 
 /// Past this a file has two subjects.

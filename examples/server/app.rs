@@ -32,7 +32,7 @@ use crate::{
     database::TIMEOUT,
     first_start::SCOPES,
     issues::{self, Issues},
-    openapi,
+    openapi, page,
     problem::Problem,
     sessions::{self, Users},
     topics::{self, Topics},
@@ -86,6 +86,7 @@ pub(crate) fn app(
         .method_not_allowed_fallback(other_method)
         .fallback(not_found)
         .layer(auth.clone());
+    let page = page::routes(&auth);
     let open_to_all = Router::new()
         .route("/greeting", get(greeting))
         .method_not_allowed_fallback(other_method)
@@ -110,6 +111,7 @@ pub(crate) fn app(
         )
         .with_state(keys)
         .merge(sessions::routes(users))
+        .merge(page)
         .method_not_allowed_fallback(other_method)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -200,7 +202,7 @@ async fn not_found() -> Problem {
 }
 
 /// axum adds `Allow`. `OPTIONS` asks for nothing but that; no other origin is allowed anything.
-async fn other_method(method: Method) -> Response {
+pub(crate) async fn other_method(method: Method) -> Response {
     match method {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         _ => Problem::METHOD_NOT_ALLOWED.into_response(),

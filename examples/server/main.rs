@@ -16,6 +16,7 @@ mod logging;
 mod metrics;
 mod openapi;
 mod options;
+mod page;
 mod problem;
 mod serve;
 mod sessions;

@@ -7,7 +7,7 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 use axum::{
     Form, Router,
     extract::{Request, State, rejection::FormRejection},
-    http::{StatusCode, header::CACHE_CONTROL, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header::CACHE_CONTROL, request::Parts},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::post,
@@ -24,7 +24,7 @@ use tower_api_key::{
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer, cookie::SameSite};
 use utoipa::ToSchema;
 
-use crate::{Cause, problem::Problem};
+use crate::{Cause, page, problem::Problem};
 
 /// What a user who is logged in may do: everything but what administrators do.
 static SCOPES: [Scope; 7] = [
@@ -94,7 +94,7 @@ fn is_name(name: &str) -> bool {
 /// `/login` and `/logout`.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(users: Users) -> Router<S> {
     Router::new()
-        .route("/login", post(login))
+        .route("/login", post(login).fallback(page::login))
         .route("/logout", post(logout))
         .route_layer(from_fn(from_here))
         .with_state(users)
@@ -103,8 +103,9 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(users: Users) -> Router<S
 /// Another site may not have its visitors log in here, as whomever, nor log them out. What does not say where it comes from is a program.
 async fn from_here(request: Request, next: Next) -> Response {
     match same_origin(request.headers(), request.uri()) {
-        Some(false) => Problem::CROSS_ORIGIN.into_response(),
-        Some(true) | None => next.run(request).await,
+        // The form may be come to from anywhere.
+        Some(false) if request.method() == Method::POST => Problem::CROSS_ORIGIN.into_response(),
+        _ => next.run(request).await,
     }
 }
 
@@ -147,21 +148,23 @@ pub(crate) struct Credentials {
     request_body(content = Credentials, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 204, description = "The cookie of a new session.", headers(("Set-Cookie" = String))),
+        (status = 303, description = "The same, for a browser, and on to the keys.", headers(("Set-Cookie" = String))),
         (status = 400, description = "The form is not what it should be."), (status = 401, description = "There is no such user, or the password is another."),
         (status = 403, description = "A page of another origin asked for it."), (status = 413, description = "The form is too large."),
         (status = 415, description = "The body is not a form.")))]
 pub(crate) async fn login(
     State(users): State<Users>,
     session: Session,
+    headers: HeaderMap,
     form: Result<Form<Credentials>, FormRejection>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let Form(Credentials { user, password }) = form.map_err(|rejection| match rejection.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::NOT_A_FORM,
         StatusCode::PAYLOAD_TOO_LARGE => Problem::TOO_LARGE,
         _ => Problem::invalid("The body is not a form with `user` and `password`."),
     })?;
     if !users.admit(&user, &password) {
-        return Err(Problem::WRONG_LOGIN);
+        return Ok(page::wrong_login(&headers, Problem::WRONG_LOGIN));
     }
     // Another id: the one before may have been planted by somebody who knows it.
     session.cycle_id().await.map_err(|_| Problem::NO_SESSIONS)?;
@@ -169,7 +172,7 @@ pub(crate) async fn login(
         .insert(USER, user)
         .await
         .map_err(|_| Problem::NO_SESSIONS)?;
-    Ok(done())
+    Ok(page::after_login(&headers, done()))
 }
 
 /// Ends the session, if there is one.

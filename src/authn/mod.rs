@@ -100,7 +100,7 @@ use self::{
 use crate::{
     budget::Household,
     clock::Clock,
-    key::{KeyDigest, KeyFormat, KeyStatus, LastUsed, MAX_PRESENTED_LEN, Pepper},
+    key::{KeyDigest, KeyFormat, KeyStatus, MAX_PRESENTED_LEN, Pepper},
     metric,
     principal::{Keeper, Origin, Principal, Realm},
     trace,
@@ -368,8 +368,8 @@ impl Lookup {
                 let good_for = identity
                     .expiry()
                     .map(|expiry| expiry.duration_since(now).unwrap_or_default());
-                let counted = identity.stored_key().filter(|_| self.usage.is_some());
-                let used = counted.map(|id| LastUsed::new(id, now, self.clock.elapsed()));
+                let used = identity.stored_key().zip(self.usage.as_ref());
+                let used = used.map(|(id, usage)| usage.begin(id, now, self.clock.elapsed()));
                 let keeper: Arc<dyn Keeper> = self.clone();
                 let origin = Origin {
                     digest,

@@ -17,7 +17,8 @@ use tokio::{
 
 use super::{Lookup, purpose::Purpose, refusal::Unavailable};
 use crate::{
-    key::{KeyId, LastUsed, date_of},
+    clock::to_unix_ms,
+    key::{KeyId, LastUsed, Tallies, date_of},
     metric,
     principal::Principal,
     store::DynStore,
@@ -38,6 +39,7 @@ pub(crate) struct Usage {
     /// Tells the task to stop; dropped, it writes down what there is before it does.
     stop: watch::Sender<()>,
     every: Duration,
+    tallies: Tallies,
 }
 
 struct Shared {
@@ -64,7 +66,20 @@ impl Usage {
             }),
             stop: watch::Sender::new(()),
             every,
+            tallies: Tallies::default(),
         }
+    }
+
+    /// How often keys are used.
+    #[cfg(feature = "page")]
+    pub(crate) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// Of a key that the store read at `date`; the answer was here by `elapsed`.
+    pub(super) fn begin(&self, id: KeyId, date: SystemTime, elapsed: Duration) -> LastUsed {
+        let at_ms = u64::try_from(to_unix_ms(date)).unwrap_or_default();
+        LastUsed::new(id, date, elapsed).counted(self.tallies.counter(id, at_ms))
     }
 
     /// A key is used now, by the time that has elapsed.

@@ -24,6 +24,8 @@ mod account;
 
 mod record;
 
+mod tally;
+
 mod used;
 
 pub use account::CreditAccount;
@@ -33,5 +35,6 @@ pub use record::{KeyRecord, KeyStatus};
 pub use secret::Secret;
 pub use token::{CheckKey, KeyFormat, Malformed, ParsePrefixError, scanning_pattern};
 
+pub(crate) use tally::{Counter, Tallies};
 pub(crate) use token::MAX_PRESENTED_LEN;
 pub(crate) use used::{LastUsed, date_of};

@@ -109,6 +109,20 @@ impl KeyFormat {
         self.prefix.trim_end_matches('_')
     }
 
+    /// That words come from this installation, as 32 hexadecimal digits. They are told apart from each other, and from every key: no key begins
+    /// with a zero.
+    #[cfg(feature = "page")]
+    pub(crate) fn seal(&self, words: &[&[u8]]) -> String {
+        let mut mac = self.check.clone();
+        for word in words {
+            mac.update(&[0]);
+            mac.update(&(word.len() as u64).to_be_bytes());
+            mac.update(word);
+        }
+        let bytes = mac.finalize().into_bytes();
+        bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn check_of(&self, signed: &[u8]) -> [u8; CHECK_LEN] {
         let mac = self.check.clone().chain_update(signed).finalize().into_bytes();
         let mut word = [0; 8];

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::KeyId;
+use super::{Counter, KeyId};
 use crate::clock::{from_unix_ms, to_unix_ms};
 
 /// Uses that come closer than this to the one before are not told apart: so a key in heavy use is not written to by every request.
@@ -20,6 +20,7 @@ pub(crate) struct LastUsed {
     at_ms: AtomicU64,
     /// Whether it stands in the list of what is to be written.
     listed: AtomicBool,
+    counter: Counter,
 }
 
 impl LastUsed {
@@ -31,7 +32,29 @@ impl LastUsed {
             ahead_ms: date.wrapping_sub(to_ms(elapsed)),
             at_ms: AtomicU64::new(0),
             listed: AtomicBool::new(false),
+            counter: Counter::default(),
         }
+    }
+
+    /// Whose requests are counted here.
+    pub(crate) fn counted(mut self, counter: Counter) -> Self {
+        self.counter = counter;
+        self
+    }
+
+    /// A request with the key was let in, on the day of its last use.
+    pub(crate) fn admitted(&self) {
+        self.counter.admitted(&self.at_ms);
+    }
+
+    /// A request with the key was not let in, though it is good.
+    pub(crate) fn refused(&self) {
+        self.counter.refused(&self.at_ms);
+    }
+
+    /// One that was let in was refused all the same, for what was asked of it.
+    pub(crate) fn refused_inside(&self) {
+        self.counter.refused_inside(&self.at_ms);
     }
 
     /// The same key at another time, to be written.

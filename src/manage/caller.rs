@@ -24,8 +24,8 @@ const READ: ScopeName = ScopeName::from_static("keys:read");
 /// 20 times a second, and of all together five times as often. A key of another owner is not told from one that does not exist.
 #[derive(Debug, Clone)]
 pub struct CallerKeys {
-    keys: Keys,
-    caller: Caller,
+    pub(super) keys: Keys,
+    pub(super) caller: Caller,
 }
 
 impl CallerKeys {

@@ -62,6 +62,8 @@ pub enum Conflict {
     AlreadyRotated,
     /// The caller was not let in by a key of this store.
     NoStoredKey,
+    /// The form that asks for a key has made one already.
+    AlreadyMinted,
     /// The key was given for a token, and no other takes over from it.
     Exchanged,
 }
@@ -174,6 +176,9 @@ impl fmt::Display for ManageError {
             }
             ManageErrorKind::Conflict(Conflict::NoStoredKey) => {
                 f.write_str("the caller was not let in by a key of this store")
+            }
+            ManageErrorKind::Conflict(Conflict::AlreadyMinted) => {
+                f.write_str("the form that asks for the key has made one already")
             }
             ManageErrorKind::Conflict(Conflict::Exchanged) => {
                 f.write_str("the key was given for a token, and no other takes over from it")

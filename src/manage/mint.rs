@@ -7,7 +7,7 @@ use super::{
     label,
     policy::{Policy, Rights},
     request::{IssuedKey, NewKey},
-    to_the_millisecond,
+    reserve, to_the_millisecond,
     turns::Effect,
     verb::{Decided, Maker, Verb},
 };
@@ -35,7 +35,11 @@ impl Keys {
             #[cfg(feature = "oidc")]
             Maker::Trust(_) => label::check(&new.name, false)?,
         }
-        let (key, draft) = self.draft(&new.owner)?;
+        let (key, mut draft) = self.draft(&new.owner)?;
+        if let Some(id) = new.id {
+            draft.id = id;
+            reads = reads.key(id);
+        }
         let policy = self.0.policy.clone();
         let decide = move |maker: &Maker, view: &View| decide_mint(maker, view, &policy, new, draft);
         let turn = self.0.turns.of(maker.caller(), Effect::Gives).await?;
@@ -107,6 +111,7 @@ pub(super) fn decide_mint(
     mut record: KeyRecord,
 ) -> Decided<KeyRecord> {
     let now = to_the_millisecond(view.now);
+    reserve::check(new.id, view)?;
     record.created_at = now;
     record.name = new.name;
     record.grants = new.grants;

@@ -64,6 +64,8 @@ mod verb;
 
 mod mint;
 
+mod reserve;
+
 mod alter;
 
 mod batch;

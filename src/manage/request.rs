@@ -6,7 +6,7 @@ use std::{
 use crate::{
     access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
     event::{Actor, Receipt},
-    key::{KeyDigest, KeyRecord, Secret},
+    key::{KeyDigest, KeyId, KeyRecord, Secret},
     principal::Principal,
 };
 
@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct NewKey {
+    /// One that was reserved, and can be taken once.
+    pub(super) id: Option<KeyId>,
     pub(super) owner: String,
     pub(super) name: String,
     pub(super) grants: Grants,
@@ -27,6 +29,7 @@ impl NewKey {
     /// A key for this owner, without rights and without expiry. Where a caller makes it, the owner is the caller's, whatever is said here.
     pub fn new(owner: impl Into<String>) -> Self {
         Self {
+            id: None,
             owner: owner.into(),
             name: String::new(),
             grants: Grants::none(),

@@ -65,7 +65,7 @@ impl Gate {
             return match self.limiter.charge(principal, cost) {
                 Charge::Free => Charged::Done(Bill::default()),
                 Charge::Taken(taken) => Charged::Done(Bill::of(Some(taken))),
-                Charge::Refused(left) => Charged::Refused(too_often(&left)),
+                Charge::Refused(left) => Charged::Refused(too_often(principal, &left)),
                 Charge::Ask(demand) => Charged::Ask(Order {
                     limits: Limits::Ask(demand),
                     uses: None,
@@ -77,7 +77,7 @@ impl Gate {
             Charge::Free if uses == 0 => return Charged::Done(Bill::default()),
             Charge::Free => Limits::Counted(None),
             Charge::Taken(taken) => Limits::Counted(Some(taken)),
-            Charge::Refused(left) => return Charged::Refused(too_often(&left)),
+            Charge::Refused(left) => return Charged::Refused(too_often(principal, &left)),
             Charge::Ask(demand) => Limits::Ask(demand),
         };
         Charged::Ask(Order {
@@ -94,7 +94,7 @@ impl Gate {
             let taken = match order.limits {
                 Limits::Counted(taken) => taken,
                 Limits::Ask(demand) => match gate.limiter.ask(demand).await {
-                    Ok(Charge::Refused(taken)) => return Err(too_often(&taken)),
+                    Ok(Charge::Refused(taken)) => return Err(too_often(&payer, &taken)),
                     Ok(Charge::Taken(taken)) => Some(taken),
                     Ok(Charge::Free | Charge::Ask(_)) => None,
                     Err(away) => return Err(Refusal::unavailable(Unavailable::new(away))),
@@ -127,7 +127,10 @@ impl Gate {
                 left: spent.balance,
                 at: purse.now(),
             }),
-            Some(spent) => Err(Refusal::used_up(spent.balance, uses)),
+            Some(spent) => {
+                payer.refused();
+                Err(Refusal::used_up(spent.balance, uses))
+            }
             None => Err(unpaid("the key has no account")),
         }
     }
@@ -174,7 +177,8 @@ impl Bill {
 }
 
 /// The refusal of a request for which there was too little left.
-fn too_often(left: &Taken) -> Refusal {
+fn too_often(principal: &Principal, left: &Taken) -> Refusal {
+    principal.refused();
     let wait = left.lines().map(|line| line.left.retry_after).max();
     Refusal::limited(left.allowances(), wait)
 }

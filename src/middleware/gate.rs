@@ -87,7 +87,10 @@ impl Gate {
     /// Whether the principal may come in with this request, whatever it asks for, but for how often.
     pub(super) fn check<B>(&self, request: &Request<B>, principal: &Principal) -> Result<(), Refusal> {
         if let Some(allowed) = principal.allowed_ips() {
-            let refusal = |reason| Err(Refusal::because(RefusalKind::AddressNotAllowed, reason));
+            let refusal = |reason| {
+                principal.refused();
+                Err(Refusal::because(RefusalKind::AddressNotAllowed, reason))
+            };
             match ClientAddress::of(request.extensions()) {
                 Some(address) if allowed.allows(address) => {}
                 Some(_) => return refusal("not on the key's list"),
@@ -107,6 +110,9 @@ impl Gate {
     /// Hands the request over: whatever principal somebody else put there is replaced.
     pub(super) fn admit<B>(&self, request: &mut Request<B>, principal: Principal) {
         self.realm.decisions.allowed(principal.kind() as usize);
+        if let Some(used) = principal.used() {
+            used.admitted();
+        }
         self.reader.conceal(request.headers_mut());
         request.extensions_mut().insert(principal);
     }

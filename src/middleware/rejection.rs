@@ -15,6 +15,7 @@ use super::allowance;
 use crate::{
     access::Denied,
     authn::{Refusal, RefusalKind},
+    key::LastUsed,
     principal::{Anonymous, Principal, Realm},
     trace,
 };
@@ -29,6 +30,8 @@ pub struct Rejection {
     refusal: Refusal,
     /// `None` where no layer has named one: then nothing that needs it is answered.
     realm: Option<Arc<Realm>>,
+    /// Where the requests of the key are counted that was let in before this.
+    used: Option<Arc<LastUsed>>,
 }
 
 impl Rejection {
@@ -36,6 +39,7 @@ impl Rejection {
         Self {
             refusal,
             realm: Some(realm.clone()),
+            used: None,
         }
     }
 
@@ -46,12 +50,16 @@ impl Rejection {
             None => Self {
                 refusal: Refusal::new(RefusalKind::LayerMissing),
                 realm: None,
+                used: None,
             },
         }
     }
 
     pub(crate) fn denied(denied: Denied, principal: &Principal) -> Self {
-        Self::new(Refusal::denied(denied), principal.realm())
+        Self {
+            used: principal.used().cloned(),
+            ..Self::new(Refusal::denied(denied), principal.realm())
+        }
     }
 
     /// Why.
@@ -63,7 +71,10 @@ impl Rejection {
     /// The response, its body as bytes.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
-        let Self { refusal, realm } = self;
+        let Self { refusal, realm, used } = self;
+        if let Some(used) = &used {
+            used.refused_inside();
+        }
         trace::refused(refusal.kind().code(), &refusal);
         if let Some(realm) = &realm {
             realm.decisions.refused(refusal.kind() as usize);

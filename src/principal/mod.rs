@@ -336,6 +336,13 @@ impl Principal {
         self.0.used.as_ref()
     }
 
+    /// A request was not let in, though the key is good.
+    pub(crate) fn refused(&self) {
+        if let Some(used) = &self.0.used {
+            used.refused();
+        }
+    }
+
     /// The application's own value, when it is of this type.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {

@@ -190,6 +190,7 @@ fn conflict_wire(conflict: Conflict) -> (&'static str, &'static str) {
             "no-stored-key",
             "The request was not made with a key that can be revoked here.",
         ),
+        Conflict::AlreadyMinted => ("already-minted", "The key has been made already."),
     }
 }
 

@@ -4,6 +4,8 @@ use std::{fmt, future::Future, sync::Arc};
 
 use tower_layer::Layer;
 
+#[cfg(feature = "page")]
+use crate::page::Page;
 #[cfg(feature = "management")]
 use crate::router::{KeysRouter, Services};
 use crate::{
@@ -100,9 +102,36 @@ impl ApiKeyAuth {
     /// any other that puts a [`Principal`](crate::principal::Principal) into the request: it does not authenticate.
     ///
     /// Without a store every call is answered 500.
+    ///
+    /// With the feature `page` browsers are answered with a page, under the same paths: whoever says in `Accept` that they take `text/html`.
     #[cfg(feature = "management")]
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
+        self.both_routers()
+    }
+
+    #[cfg(all(feature = "management", not(feature = "page")))]
+    fn both_routers<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         self.keys_router().into_router()
+    }
+
+    #[cfg(feature = "page")]
+    fn both_routers<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
+        self.page().beside(self.keys_router())
+    }
+
+    /// A page on which people manage their keys, to be configured; see [`page`](crate::page). As [`ApiKeyAuth::router`] it does not authenticate.
+    #[cfg(feature = "page")]
+    pub fn page(&self) -> Page {
+        let usage = self
+            .gate
+            .authenticator
+            .lookup
+            .as_ref()
+            .and_then(|lookup| lookup.usage.as_ref());
+        Page::new(
+            self.managed.keys.clone(),
+            usage.map(|usage| usage.tallies().clone()),
+        )
     }
 
     /// The same, to be configured.

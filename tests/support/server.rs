@@ -275,7 +275,8 @@ fn binary() -> PathBuf {
     let directory = directory.expect("target/PROFILE/deps/TEST");
     let binary = directory.join("examples").join("server");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let newest = newest_in(&root.join("src")).max(newest_in(&root.join("examples/server")));
+    let made_of = ["src", "templates", "examples/server"].map(|part| newest_in(&root.join(part)));
+    let newest = made_of.into_iter().max().expect("there are three");
     let built = fs::metadata(&binary).and_then(|metadata| metadata.modified());
     if built.is_ok_and(|built| built >= newest) {
         return binary;

@@ -21,7 +21,7 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn keys(clock: &ManualClock, policy: Policy) -> Keys {
+pub(super) fn keys(clock: &ManualClock, policy: Policy) -> Keys {
     let store = MemoryStore::with_clock(clock.clone()).expect("a store");
     let auth = ApiKeyAuth::builder(store).clock(clock.clone()).policy(policy);
     let auth = auth.build().expect("a configuration");

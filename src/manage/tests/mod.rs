@@ -10,6 +10,9 @@ mod callers;
 #[cfg(feature = "testing")]
 mod fair;
 
+#[cfg(all(feature = "testing", feature = "page"))]
+mod reserved;
+
 #[cfg(feature = "testing")]
 mod troubled;
 

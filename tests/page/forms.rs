@@ -1,0 +1,372 @@
+//! What forms do, and when they do nothing.
+
+use crate::{
+    place::{FROM_HERE, alice, key_in, listed, post, session, setup, token},
+    support::server::Server,
+};
+
+fn minted(server: &Server, cookie: &str, more: &str) -> (String, String) {
+    let form = format!("token={}&name=ci&scopes=issues:read{more}", token(server, cookie));
+    let answer = post(server, "/keys/new", &[cookie, FROM_HERE], &form);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let id = form[6..42].to_owned();
+    (id, key_in(&answer.body))
+}
+
+#[test]
+fn a_form_makes_one_key_however_often_it_is_sent() {
+    let server = setup().start();
+    let cookie = alice(&server);
+    let token = token(&server, &cookie);
+    let form = format!("token={token}&name=ci&scopes=issues:read&scopes=issues:write&expires=30");
+    let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    let key = key_in(&answer.body);
+    let known = server.get("/api/v1/whoami", &[&format!("X-Key: {key}")]);
+    assert_eq!(known.json()["owner"], "alice");
+    assert_eq!(
+        known.json()["scopes"],
+        serde_json::json!(["issues:read", "issues:write"])
+    );
+    assert_eq!(known.json()["key_id"], token[..36]);
+
+    for again in [form.clone(), form.replace("name=ci", "name=other")] {
+        let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &again);
+        assert_eq!(answer.status, 409, "{answer:?}");
+        assert!(answer.body.contains("This key was made already"), "{answer:?}");
+        assert!(
+            !answer.body.contains(&key) && !answer.body.contains("class=\"mono\""),
+            "{answer:?}"
+        );
+    }
+    let list = server.get("/keys", &[&cookie]);
+    assert_eq!(listed(&list.body), [token[..36].to_owned()]);
+    assert!(!list.body.contains(&key[8..]), "{list:?}");
+    let one = server.get(&format!("/keys/{}", &token[..36]), &[&cookie]);
+    assert_eq!(one.status, 200, "{one:?}");
+    assert!(!one.body.contains(&key[8..]), "{one:?}");
+}
+
+#[test]
+fn a_form_that_is_sent_to_two_processes_makes_one_key() {
+    let setup = setup();
+    let (one, other) = (setup.start(), setup.start());
+    let token = token(&one, &alice(&one));
+    let form = format!("token={token}&name=ci&scopes=issues:read");
+    let sent = |server: &Server| post(server, "/keys/new", &[&alice(server), FROM_HERE], &form);
+    assert_eq!(sent(&other).status, 201);
+    let again = sent(&one);
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(again.body.contains("This key was made already"), "{again:?}");
+}
+
+#[test]
+fn a_reservation_is_good_for_whom_it_was_made_and_as_it_was_made() {
+    let server = setup().start();
+    let (cookie, other) = (alice(&server), session(&server, "bob", "pa:ss"));
+    let token = token(&server, &cookie);
+    let last = if token.ends_with('0') { "1" } else { "0" };
+    let forged = format!("{}{last}", &token[..token.len() - 1]);
+    let bare = &token[..36];
+    for (cookie, token) in [
+        (&other, token.as_str()),
+        (&cookie, &forged),
+        (&cookie, bare),
+        (&cookie, ""),
+        (&cookie, "x.y"),
+    ] {
+        let form = format!("token={token}&name=ci&scopes=issues:read");
+        let answer = post(&server, "/keys/new", &[cookie, FROM_HERE], &form);
+        assert_eq!(answer.status, 409, "{token}: {answer:?}");
+        assert!(answer.body.contains("This form had expired"), "{answer:?}");
+        // What was filled in is still there.
+        assert!(answer.body.contains("name=\"name\" value=\"ci\""), "{answer:?}");
+    }
+    assert!(listed(&server.get("/keys?status=all", &[&cookie]).body).is_empty());
+}
+
+#[test]
+fn only_a_page_of_the_same_origin_changes_anything() {
+    let server = setup().start();
+    let cookie = alice(&server);
+    let (id, key) = minted(&server, &cookie, "");
+    let token = token(&server, &cookie);
+    for fields in [
+        &[][..],
+        &["Sec-Fetch-Site: cross-site"],
+        &["Sec-Fetch-Site: same-site"],
+        &["Sec-Fetch-Site: none"],
+        &["Origin: http://evil.example"],
+        &["Origin: null"],
+        &["Origin: http://demo", "Sec-Fetch-Site: cross-site"],
+    ] {
+        let fields = [&[cookie.as_str()], fields].concat();
+        for (path, form) in [
+            (
+                "/keys/new".to_owned(),
+                format!("token={token}&name=ci&scopes=issues:read"),
+            ),
+            (format!("/keys/{id}/rotate"), String::new()),
+            (format!("/keys/{id}/revoke"), String::new()),
+            (format!("/keys/{id}/disable"), String::new()),
+            (format!("/keys/{id}/enable"), String::new()),
+            (format!("/keys/{id}/rename"), "name=other".to_owned()),
+        ] {
+            let answer = post(&server, &path, &fields, &form);
+            assert_eq!(answer.status, 403, "{path} {fields:?} {answer:?}");
+        }
+    }
+    assert_eq!(
+        listed(&server.get("/keys?status=all", &[&cookie]).body),
+        [id.as_str()]
+    );
+    assert_eq!(
+        server.get("/api/v1/whoami", &[&format!("X-Key: {key}")]).json()["name"],
+        "ci"
+    );
+    // A program with a key is no browser.
+    let by_key = post(
+        &server,
+        &format!("/keys/{id}/rename"),
+        &["X-Key: external-key-of-the-tests-0123"],
+        "name=other",
+    );
+    assert_eq!(by_key.status, 303, "{by_key:?}");
+    // But a page of another origin that has one is still a page of another origin.
+    let fields = [
+        "X-Key: external-key-of-the-tests-0123",
+        "Sec-Fetch-Site: cross-site",
+    ];
+    let by_page = post(&server, &format!("/keys/{id}/rename"), &fields, "name=third");
+    assert_eq!(by_page.status, 403, "{by_page:?}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_beside_its_field_and_makes_nothing() {
+    let server = setup().start();
+    let cookie = alice(&server);
+    for (form, status, complaint) in [
+        ("name=&scopes=issues:read", 400, "A name is 1 to 100 characters"),
+        (
+            "name=%20%20&scopes=issues:read",
+            400,
+            "A name is 1 to 100 characters",
+        ),
+        (
+            "name=a%E2%80%AEb&scopes=issues:read",
+            400,
+            "A name is 1 to 100 characters",
+        ),
+        ("name=ci", 400, "Pick at least one scope"),
+        ("name=ci&scopes=%22", 400, "A scope is 1 to 128"),
+        ("name=ci&scopes=keys:admin", 403, "more than you may give"),
+        ("name=ci&scopes=issues:*", 403, "more than you may give"),
+        (
+            "name=ci&scopes=issues:read&resources=agent",
+            400,
+            "A resource is kind:name",
+        ),
+        (
+            "name=ci&scopes=issues:read&expires=date",
+            400,
+            "The expiry must be",
+        ),
+        (
+            "name=ci&scopes=issues:read&expires=date&date=2020-01-01",
+            400,
+            "The expiry must be",
+        ),
+        ("name=ci&scopes=issues:read&expires=-1", 400, "The expiry must be"),
+        (
+            "name=ci&scopes=issues:read&expires=18446744073709551615",
+            400,
+            "The expiry must be",
+        ),
+        (
+            "name=ci&scopes=issues:read&allowed_ips=1.2.3.4/33",
+            400,
+            "at most 100 addresses",
+        ),
+        (
+            "name=ci&scopes=issues:read&rate_limit=fast",
+            400,
+            "A limit is a number",
+        ),
+    ] {
+        let token = token(&server, &cookie);
+        let sent = format!("token={token}&{form}");
+        let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &sent);
+        assert_eq!(answer.status, status, "{form}: {answer:?}");
+        assert!(answer.body.contains(complaint), "{form}: {answer:?}");
+        assert!(
+            answer.body.contains(&format!("value=\"{token}\"")),
+            "{form}: it can be sent again"
+        );
+    }
+    assert!(listed(&server.get("/keys?status=all", &[&cookie]).body).is_empty());
+
+    let no_form = server.exchange(&crate::support::http::json_request(
+        "POST",
+        "/keys/new",
+        &[&cookie, FROM_HERE],
+        "{}",
+    ));
+    assert_eq!(no_form.status, 415, "{no_form:?}");
+    let large = post(
+        &server,
+        "/keys/new",
+        &[&cookie, FROM_HERE],
+        &format!("name={}", "a".repeat(70_000)),
+    );
+    assert_eq!(large.status, 413, "{large:?}");
+}
+
+#[test]
+fn limits_and_resources_are_the_key_s() {
+    let server = setup().start();
+    let cookie = alice(&server);
+    let more = "&resources=agent:alpha%0D%0Aagent:b*&allowed_ips=10.0.0.0/8%0A127.0.0.1&rate_limit=5/1m&expires=date&date=2031-02-03";
+    let (id, key) = minted(&server, &cookie, more);
+    let seen = server.get(&format!("/api/v1/keys/{id}"), &[&cookie]).json();
+    assert_eq!(seen["resources"], serde_json::json!(["agent:alpha", "agent:b*"]));
+    assert_eq!(
+        seen["allowed_ips"],
+        serde_json::json!(["10.0.0.0/8", "127.0.0.1"])
+    );
+    assert_eq!(seen["rate_limit"], "5/1m");
+    assert_eq!(seen["expires_at"], "2031-02-04T00:00:00.000Z");
+    assert_eq!(
+        server.get("/api/v1/whoami", &[&format!("X-Key: {key}")]).status,
+        200
+    );
+}
+
+#[test]
+fn a_key_is_renamed_switched_off_and_on_rotated_once_and_revoked() {
+    let server = setup().start();
+    let cookie = alice(&server);
+    let (id, key) = minted(&server, &cookie, "");
+    let field = format!("X-Key: {key}");
+    let whoami = || server.get("/api/v1/whoami", &[&field]).status;
+    let form = |verb: &str, form: &str| {
+        post(
+            &server,
+            &format!("/keys/{id}/{verb}"),
+            &[&cookie, FROM_HERE],
+            form,
+        )
+    };
+
+    let renamed = form("rename", "name=deploy");
+    assert_eq!(
+        (renamed.status, renamed.header("location")),
+        (303, Some(&*format!("/keys/{id}?done=renamed")))
+    );
+    assert_eq!(form("rename", "name=").status, 400);
+    assert_eq!(form("disable", "").status, 303);
+    assert_eq!(whoami(), 401);
+    assert_eq!(form("rotate", "overlap=60").status, 409);
+    assert_eq!(form("enable", "").status, 303);
+    assert_eq!(whoami(), 200);
+
+    let rotated = form("rotate", "overlap=3600");
+    assert_eq!(rotated.status, 201, "{rotated:?}");
+    assert_eq!(rotated.header("cache-control"), Some("no-store"));
+    let successor = format!("X-Key: {}", key_in(&rotated.body));
+    assert_eq!(
+        (
+            whoami(),
+            server.get("/api/v1/whoami", &[&successor]).json()["name"].clone()
+        ),
+        (200, "deploy".into())
+    );
+    let again = form("rotate", "overlap=3600");
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(!again.body.contains("class=\"mono\""), "{again:?}");
+    let seen = server.get(&format!("/keys/{id}"), &[&cookie]);
+    for text in [
+        "Old key",
+        "New key",
+        "The new key has not been used yet.",
+        "Rotated",
+        "Renamed",
+        "ci to deploy",
+    ] {
+        assert!(text == "Renamed" || seen.body.contains(text), "{text}: {seen:?}");
+    }
+
+    let revoked = form("revoke", "");
+    assert_eq!(
+        (revoked.status, revoked.header("location")),
+        (303, Some(&*format!("/keys/{id}?done=revoked")))
+    );
+    assert_eq!(
+        (whoami(), server.get("/api/v1/whoami", &[&successor]).status),
+        (401, 200)
+    );
+    assert_eq!(form("revoke", "").status, 303, "again is the same as once");
+    assert_eq!(form("enable", "").status, 409);
+    for form in ["revoke", "rotate"] {
+        let over = server.get(&format!("/keys/{id}/{form}"), &[&cookie]);
+        assert_eq!(over.header("location"), Some(&*format!("/keys/{id}")), "{over:?}");
+    }
+    let seen = server.get(&format!("/keys/{id}"), &[&cookie]);
+    assert!(
+        seen.body.contains("badge revoked") && !seen.body.contains("/revoke\""),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn nobody_sees_or_changes_the_keys_of_others_unless_they_administrate() {
+    let server = setup().start();
+    let (cookie, other) = (alice(&server), session(&server, "bob", "pa:ss"));
+    let (id, key) = minted(&server, &cookie, "");
+    let missing = server.get("/keys/01a225f0-548f-7770-8012-42b3c97c34a0", &[&other]);
+    assert_eq!(missing.status, 404, "{missing:?}");
+    for path in [
+        format!("/keys/{id}"),
+        format!("/keys/{id}/revoke"),
+        format!("/keys/{id}/rotate"),
+        "/keys/x".to_owned(),
+    ] {
+        let theirs = server.get(&path, &[&other]);
+        assert_eq!((theirs.status, &theirs.body), (404, &missing.body), "{path}");
+    }
+    for verb in ["revoke", "rotate", "disable", "rename"] {
+        let answer = post(
+            &server,
+            &format!("/keys/{id}/{verb}"),
+            &[&other, FROM_HERE],
+            "name=mine",
+        );
+        assert_eq!((answer.status, &answer.body), (404, &missing.body), "{verb}");
+    }
+    assert!(listed(&server.get("/keys?status=all", &[&other]).body).is_empty());
+    assert_eq!(
+        server.get("/api/v1/whoami", &[&format!("X-Key: {key}")]).status,
+        200
+    );
+
+    let all = server.get("/keys", &["X-Key: external-key-of-the-tests-0123"]);
+    assert!(
+        all.body.contains("<bdi>alice</bdi>") && listed(&all.body) == [id.as_str()],
+        "{all:?}"
+    );
+    // A key that may only read has nothing to press.
+    let reader = server
+        .send_json(
+            "POST",
+            "/api/v1/keys",
+            r#"{"name":"reader","scopes":["keys:read"]}"#,
+        )
+        .json();
+    let reader = format!("X-Key: {}", reader["key"].as_str().expect("a key"));
+    let list = server.get("/keys", &[&reader]);
+    assert!(list.status == 200 && !list.body.contains("/keys/new"), "{list:?}");
+    let new = server.get("/keys/new", &[&reader]);
+    assert_eq!(new.status, 403, "{new:?}");
+    assert_eq!(post(&server, "/keys/new", &[&reader], "").status, 403);
+}
