@@ -27,6 +27,8 @@ pub struct Credits {
 const MAX_SECONDS: u32 = 366 * 24 * 60 * 60;
 
 impl Credits {
+    pub(crate) const RULE: &str = "must be a number of uses, such as 1000, or also a period of 1 second to 366 days (units s, m, h, d), such as 1000/30d";
+
     /// So many uses, and never more.
     #[must_use]
     pub fn once(uses: NonZeroU32) -> Self {
@@ -97,9 +99,7 @@ pub struct ParseCreditsError(());
 
 impl fmt::Display for ParseCreditsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "must be a number of uses, such as 1000, or also a period of 1 second to 366 days (units s, m, h, d), such as 1000/30d",
-        )
+        f.write_str(Credits::RULE)
     }
 }
 

@@ -21,6 +21,8 @@ struct Listed {
 }
 
 impl RateLimits {
+    pub(crate) const RULE: &str = "must be 1 to 4 limits of different names with commas between them, each a number of requests and a period of 1 second to 30 days (units s, \
+             m, h, d), such as 100/1m or per-minute=100/1m;burst=20,per-day=5000/1d";
     /// How many there may be.
     pub const MOST: usize = 4;
 
@@ -152,10 +154,7 @@ pub struct ParseRatesError(());
 
 impl fmt::Display for ParseRatesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "must be 1 to 4 limits of different names with commas between them, each a number of requests and a period of 1 second to 30 days (units s, \
-             m, h, d), such as 100/1m or per-minute=100/1m;burst=20,per-day=5000/1d",
-        )
+        f.write_str(RateLimits::RULE)
     }
 }
 

@@ -61,29 +61,18 @@ impl Gate {
             let cost = self.cost.as_ref();
             cost.map_or(1, |cost| cost(&RequestHead::of(request)))
         };
-        let Some(_account) = principal.credit_account() else {
-            return match self.limiter.charge(principal, cost) {
-                Charge::Free => Charged::Done(Bill::default()),
-                Charge::Taken(taken) => Charged::Done(Bill::of(Some(taken))),
-                Charge::Refused(left) => Charged::Refused(too_often(principal, &left)),
-                Charge::Ask(demand) => Charged::Ask(Order {
-                    limits: Limits::Ask(demand),
-                    uses: None,
-                }),
-            };
-        };
-        let uses = cost();
-        let limits = match self.limiter.charge(principal, || uses) {
-            Charge::Free if uses == 0 => return Charged::Done(Bill::default()),
+        // Asked once, also where both the limits and the account go by it.
+        let uses = principal.credit_account().map(|_| cost());
+        let limits = match self.limiter.charge(principal, || uses.unwrap_or_else(cost)) {
             Charge::Free => Limits::Counted(None),
             Charge::Taken(taken) => Limits::Counted(Some(taken)),
             Charge::Refused(left) => return Charged::Refused(too_often(principal, &left)),
             Charge::Ask(demand) => Limits::Ask(demand),
         };
-        Charged::Ask(Order {
-            limits,
-            uses: Some(uses),
-        })
+        match (limits, uses.filter(|uses| *uses > 0)) {
+            (Limits::Counted(taken), None) => Charged::Done(Bill::of(taken)),
+            (limits, uses) => Charged::Ask(Order { limits, uses }),
+        }
     }
 
     /// Has done what that left open. What is paid is paid last, so that what the limits refuse costs nothing; who has too little left gets

@@ -12,15 +12,8 @@ pub(super) struct TokenForm(pub(super) Zeroizing<String>);
 impl<S: Send + Sync> FromRequest<S> for TokenForm {
     type Rejection = FormProblem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, FormProblem> {
-        if !is_form(request.headers()) {
-            return Err(FormProblem::NotAForm);
-        }
-        let read = Bytes::from_request(request, state).await;
-        let body = read.map_err(|rejection| match is_too_large(rejection.status()) {
-            true => FormProblem::TooLarge,
-            false => FormProblem::Invalid("The body must arrive as a whole."),
-        })?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, FormProblem> {
+        let body = body(request).await?;
         let mut fields = form_urlencoded::parse(&body);
         let mut tokens = fields
             .by_ref()
@@ -32,6 +25,18 @@ impl<S: Send + Sync> FromRequest<S> for TokenForm {
             (Some(_), Some(_)) => Err(FormProblem::Invalid("The field token must be given once.")),
         }
     }
+}
+
+/// What was sent, if it says that it is a form.
+pub(super) async fn body(request: Request) -> Result<Bytes, FormProblem> {
+    if !is_form(request.headers()) {
+        return Err(FormProblem::NotAForm);
+    }
+    let read = Bytes::from_request(request, &()).await;
+    read.map_err(|rejection| match is_too_large(rejection.status()) {
+        true => FormProblem::TooLarge,
+        false => FormProblem::Invalid("The body must arrive as a whole."),
+    })
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -4,19 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest, Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     response::Response,
     routing::post,
 };
-use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::Serialize;
 
-use super::{
-    form_problem::TokenProblem,
-    handlers,
-    problem::{is_too_large, shown},
-};
+use super::{form, form_problem::FormProblem, handlers, problem::shown};
 use crate::{
     exchange::{Exchange, ExchangeErrorKind, TokenRequest},
     key::Secret,
@@ -75,7 +69,7 @@ impl<S: Clone + Send + Sync + 'static> From<TokenRouter> for Router<S> {
     }
 }
 
-async fn exchange(State(exchange): State<Arc<Exchange>>, request: Request) -> Result<Response, TokenProblem> {
+async fn exchange(State(exchange): State<Arc<Exchange>>, request: Request) -> Result<Response, FormProblem> {
     let address = ClientAddress::of(request.extensions());
     let request_id = request.headers().get("x-request-id");
     let request_id = request_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
@@ -84,10 +78,10 @@ async fn exchange(State(exchange): State<Arc<Exchange>>, request: Request) -> Re
     let issued = exchange.redeem(wanted).await.map_err(|error| {
         let after = error.retry_after().unwrap_or_default();
         match error.kind() {
-            ExchangeErrorKind::Refused => TokenProblem::Grant,
-            ExchangeErrorKind::Scope => TokenProblem::Scope,
-            ExchangeErrorKind::Target => TokenProblem::Target,
-            ExchangeErrorKind::Unavailable | ExchangeErrorKind::Busy => TokenProblem::Later(after),
+            ExchangeErrorKind::Refused => FormProblem::Grant,
+            ExchangeErrorKind::Scope => FormProblem::Scope,
+            ExchangeErrorKind::Target => FormProblem::Target,
+            ExchangeErrorKind::Unavailable | ExchangeErrorKind::Busy => FormProblem::Later(after),
         }
     })?;
     Ok(shown(&TokenView::of(&issued)))
@@ -131,20 +125,13 @@ impl<'a> TokenView<'a> {
 struct Form(Vec<(String, Secret)>);
 
 impl Form {
-    async fn read(request: Request) -> Result<Self, TokenProblem> {
-        if !is_form(request.headers()) {
-            return Err(TokenProblem::NotAForm);
-        }
-        let body = Bytes::from_request(request, &()).await;
-        let body = body.map_err(|rejection| match is_too_large(rejection.status()) {
-            true => TokenProblem::TooLarge,
-            false => TokenProblem::Request("The body must arrive as a whole."),
-        })?;
+    async fn read(request: Request) -> Result<Self, FormProblem> {
+        let body = form::body(request).await?;
         let mut fields: Vec<(String, Secret)> = Vec::new();
         for (name, value) in form_urlencoded::parse(&body) {
             // Which of the two was meant, nobody knows.
             if fields.iter().any(|(other, _)| *other == name) {
-                return Err(TokenProblem::Request("A field comes twice."));
+                return Err(FormProblem::Invalid("A field comes twice."));
             }
             fields.push((name.into_owned(), Secret::new(value.into_owned())));
         }
@@ -157,44 +144,30 @@ impl Form {
         found.map(|(_, value)| value.expose())
     }
 
-    fn wanted(&self) -> Result<TokenRequest, TokenProblem> {
+    fn wanted(&self) -> Result<TokenRequest, FormProblem> {
         match self.field("grant_type") {
             Some(EXCHANGE) => {}
-            Some(_) => return Err(TokenProblem::GrantType),
-            None => return Err(TokenProblem::Request("grant_type is missing.")),
+            Some(_) => return Err(FormProblem::GrantType),
+            None => return Err(FormProblem::Invalid("grant_type is missing.")),
         }
         if self.field("actor_token").is_some() || self.field("actor_token_type").is_some() {
-            return Err(TokenProblem::Request(
+            return Err(FormProblem::Invalid(
                 "No key is given for somebody to act as somebody else.",
             ));
         }
         if !matches!(self.field("requested_token_type"), None | Some(ACCESS_TOKEN)) {
-            return Err(TokenProblem::Request(
-                "requested_token_type must be access_token.",
-            ));
+            return Err(FormProblem::Invalid("requested_token_type must be access_token."));
         }
         if !matches!(self.field("subject_token_type"), Some(ID_TOKEN | JWT)) {
-            return Err(TokenProblem::Request(
+            return Err(FormProblem::Invalid(
                 "subject_token_type must be id_token or jwt.",
             ));
         }
         let token = self.field("subject_token");
-        let token = token.ok_or(TokenProblem::Request("subject_token is missing."))?;
+        let token = token.ok_or(FormProblem::Invalid("subject_token is missing."))?;
         Ok(TokenRequest::new(token.to_owned())
             .scope(self.field("scope"))
             .target(self.field("audience"))
             .target(self.field("resource")))
     }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (types.next(), types.next()) else {
-        return false;
-    };
-    let value = value.to_str().unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default();
-    essence
-        .trim()
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }

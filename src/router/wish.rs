@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    str::FromStr,
     time::{Duration, SystemTime},
 };
 
@@ -236,14 +237,20 @@ impl Form {
     }
 
     fn rate(&mut self) -> Said<RateLimits> {
-        const MESSAGE: &str = "must be a string of 1 to 4 limits of different names with commas between them, each a number of requests and a period \
-                               of 1 second to 30 days (units s, m, h, d), such as \"100/1m\" or \"per-minute=100/1m;burst=20,per-day=5000/1d\"";
-        self.read("rate_limit", MESSAGE, |value| value.as_str()?.parse().ok())
+        self.parsed("rate_limit", RateLimits::RULE)
     }
 
     fn credits(&mut self) -> Said<Credits> {
-        const MESSAGE: &str = "must be a string: a number of uses, such as \"1000\", or also a period of 1 second to 366 days (units s, m, h, d), such as \"1000/30d\"";
-        self.read("credits", MESSAGE, |value| value.as_str()?.parse().ok())
+        self.parsed("credits", Credits::RULE)
+    }
+
+    /// What is written in a string, by a rule of its own.
+    fn parsed<T: FromStr>(&mut self, field: &'static str, rule: &'static str) -> Said<T> {
+        let message = match self.members.get(field) {
+            None | Some(Value::Null | Value::String(_)) => rule,
+            Some(_) => "must be a string",
+        };
+        self.read(field, message, |value| value.as_str()?.parse().ok())
     }
 
     /// The value, unless there is anything to complain about: also that something is left.

@@ -113,12 +113,13 @@ impl Builder {
         let failures = self
             .failure_limit
             .map(|limit| Failures::new(limit, self.clock.clone()));
-        let purse = match &self.origin {
-            Origin::Store(store, _) => {
-                Some(Purse::new(store.clone(), self.lookup_timeout, self.clock.clone()))
-            }
+        let store = match &self.origin {
+            Origin::Store(store, _) => Some(store.clone()),
             Origin::Resolver(_) | Origin::Nowhere => None,
         };
+        let purse = store
+            .clone()
+            .map(|store| Purse::new(store, self.lookup_timeout, self.clock.clone()));
         let payers = purse.as_ref().map(Purse::told);
         let gate = move |lookup| Gate {
             vary: reader.vary(),
@@ -135,10 +136,6 @@ impl Builder {
             proxies,
             realm,
             preflights,
-        };
-        let store = match &self.origin {
-            Origin::Store(store, _) => Some(store.clone()),
-            Origin::Resolver(_) | Origin::Nowhere => None,
         };
         let notified = Told::new(self.notices, self.expiry_notices, store.as_ref());
         let source = Source::of(store.as_ref(), self.channel.as_ref());

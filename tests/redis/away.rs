@@ -240,6 +240,8 @@ async fn that_it_goes_and_that_it_is_back_is_told_once() {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
         .finish();
+    // Where there is only one, whether an event is recorded is asked of the thread that comes to it first, which may be another test's.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _logging = tracing::subscriber::set_default(subscriber);
     let told = |text: &str| {
         let log = String::from_utf8(log.0.lock().expect("the lock").clone()).expect("text");

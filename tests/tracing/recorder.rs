@@ -7,7 +7,7 @@ use std::{
 };
 
 use tracing::{
-    Event, Level, Subscriber,
+    Dispatch, Event, Level, Subscriber,
     field::{Field, Visit},
     level_filters::LevelFilter,
     span::{Attributes, Id, Record},
@@ -41,6 +41,8 @@ impl Line {
 /// All lines told to this thread while it exists.
 pub(crate) struct Recorder {
     lines: Lines,
+    /// Where there is only one, whether an event is recorded is asked of the thread that comes to it first, which may be another test's.
+    _second: Dispatch,
     _guard: DefaultGuard,
 }
 
@@ -53,6 +55,7 @@ impl Recorder {
         let subscriber = Registry::default().with(lines.clone().with_filter(LevelFilter::TRACE));
         Self {
             lines,
+            _second: Dispatch::new(Registry::default()),
             _guard: tracing::subscriber::set_default(subscriber),
         }
     }
