@@ -43,6 +43,8 @@ mod verify;
 
 mod nginx;
 
+mod gateways;
+
 mod leaks;
 
 mod stopping;
