@@ -6,6 +6,8 @@ use std::{
 };
 
 use uuid::Uuid;
+#[cfg(feature = "page")]
+use uuid::{NoContext, Timestamp};
 
 /// The public name of a key: a UUID, version 7 for keys minted here, so that they sort by age.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,13 +20,22 @@ impl KeyId {
         Self(Uuid::now_v7())
     }
 
+    /// A new id, dated by another clock than that of this process. A moment before 1970 counts as 1970.
+    #[cfg(feature = "page")]
+    pub(crate) fn generate_at(moment: SystemTime) -> Self {
+        let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let moment = Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos());
+        Self(Uuid::new_v7(moment))
+    }
+
     /// The id with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// When it was made, to the millisecond, by the clock of the process that made it; `None` where it is not of version 7.
+    /// When it was made, to the millisecond, by the clock of the process that made it, or by that of the store where a form asked for the key;
+    /// `None` where it is not of version 7.
     #[must_use]
     pub fn made_at(&self) -> Option<SystemTime> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
@@ -88,6 +99,17 @@ mod tests {
         assert_eq!(id.made_at(), SystemTime::UNIX_EPOCH.checked_add(made));
         let other: KeyId = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6".parse().expect("an id");
         assert_eq!(other.made_at(), None);
+    }
+
+    #[cfg(feature = "page")]
+    #[test]
+    fn an_id_is_dated_by_whatever_clock_it_is_told() {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_123);
+        let (one, other) = (KeyId::generate_at(moment), KeyId::generate_at(moment));
+        assert_eq!(one.made_at(), Some(moment));
+        assert_ne!(one, other);
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(KeyId::generate_at(early).made_at(), Some(SystemTime::UNIX_EPOCH));
     }
 
     #[test]

@@ -184,11 +184,12 @@ pub(super) fn decide_import(
         }
         known.push(digest);
         let created_at = created_at.map_or(now, to_the_millisecond);
+        let expires_at = new.expiry(now)?;
         let mut record = KeyRecord::new(KeyId::generate(), digest, new.owner, created_at);
+        record.expires_at = expires_at;
         record.prefix = prefix;
         record.name = new.name;
         record.grants = new.grants;
-        record.expires_at = new.expires_at.map(to_the_millisecond);
         record.allowed_ips = new.allowed_ips;
         record.rate_limit = new.rate_limit;
         record.imported = true;

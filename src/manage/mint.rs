@@ -113,9 +113,9 @@ pub(super) fn decide_mint(
     let now = to_the_millisecond(view.now);
     reserve::check(new.id, view)?;
     record.created_at = now;
+    record.expires_at = new.expiry(now)?;
     record.name = new.name;
     record.grants = new.grants;
-    record.expires_at = new.expires_at.map(to_the_millisecond);
     record.allowed_ips = new.allowed_ips;
     record.rate_limit = new.rate_limit;
     let mut writes = Writes::nothing();

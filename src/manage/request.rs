@@ -3,8 +3,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::{error::ManageError, to_the_millisecond};
 use crate::{
     access::{AddressList, Credits, Grants, RateLimits, Resources, Scopes},
+    clock::to_unix_ms,
     event::{Actor, Receipt},
     key::{KeyDigest, KeyId, KeyRecord, Secret},
     principal::Principal,
@@ -20,6 +22,8 @@ pub struct NewKey {
     pub(super) name: String,
     pub(super) grants: Grants,
     pub(super) expires_at: Option<SystemTime>,
+    /// In place of a moment, from when the store makes the key.
+    pub(super) expires_in: Option<Duration>,
     pub(super) allowed_ips: Option<AddressList>,
     pub(super) rate_limit: Option<RateLimits>,
     pub(super) credits: Option<Credits>,
@@ -34,6 +38,7 @@ impl NewKey {
             name: String::new(),
             grants: Grants::none(),
             expires_at: None,
+            expires_in: None,
             allowed_ips: None,
             rate_limit: None,
             credits: None,
@@ -52,10 +57,38 @@ impl NewKey {
         self
     }
 
-    /// The first moment at which the key is no longer good.
+    /// The first moment at which the key is no longer good. In place of [`NewKey::expires_in`], if that was said.
     pub fn expires_at(mut self, moment: SystemTime) -> Self {
         self.expires_at = Some(moment);
+        self.expires_in = None;
         self
+    }
+
+    /// How long the key is good for, counted by the store's clock from when it keeps it, so that the clock of this process does not matter; to
+    /// the millisecond. An imported key's counts from its import. In place of [`NewKey::expires_at`], if that was said.
+    ///
+    /// A key that would end at a moment too far away to be written down is refused, as [`Invalid`](crate::manage::Invalid) for `expires_at`.
+    pub fn expires_in(mut self, lifetime: Duration) -> Self {
+        self.expires_in = Some(lifetime);
+        self.expires_at = None;
+        self
+    }
+
+    /// When the key ends that the store makes now.
+    ///
+    /// # Errors
+    ///
+    /// When that is no moment.
+    pub(super) fn expiry(&self, now: SystemTime) -> Result<Option<SystemTime>, ManageError> {
+        let expiry = match self.expires_in {
+            None => self.expires_at,
+            Some(lifetime) => {
+                let moment = now.checked_add(lifetime);
+                let moment = moment.filter(|moment| to_unix_ms(*moment) < i64::MAX);
+                Some(moment.ok_or_else(|| ManageError::invalid("expires_at", "is too far away"))?)
+            }
+        };
+        Ok(expiry.map(to_the_millisecond))
     }
 
     /// From where the key may be used.

@@ -41,7 +41,7 @@ pub(super) fn done_before(page: &impl Template) -> Response {
 
 /// A form to be filled in again.
 pub(super) fn again(page: &impl Template, error: Option<ManageErrorKind>) -> Response {
-    html(error.map_or(StatusCode::BAD_REQUEST, status_of), page)
+    timed(html(error.map_or(StatusCode::BAD_REQUEST, status_of), page))
 }
 
 /// 303: what was done is to be looked at, and not to be done again by a reload.
@@ -74,14 +74,7 @@ pub(super) fn trouble(page: &impl Template, trouble: Trouble) -> Response {
                 .extend(std::mem::take(&mut parts.extensions));
             response
         }
-        Trouble::Failed(kind) => {
-            let mut response = html(status_of(kind), page);
-            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-                let shortly = HeaderValue::from_static("1");
-                response.headers_mut().insert(RETRY_AFTER, shortly);
-            }
-            response
-        }
+        Trouble::Failed(kind) => timed(html(status_of(kind), page)),
         Trouble::OtherOrigin => html(StatusCode::FORBIDDEN, page),
         Trouble::NotAForm(status) => html(status, page),
         Trouble::NothingHere => html(StatusCode::NOT_FOUND, page),
@@ -163,6 +156,15 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     mark(headers);
+    response
+}
+
+/// With when to try again, where that will help.
+fn timed(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        let shortly = HeaderValue::from_static("1");
+        response.headers_mut().insert(RETRY_AFTER, shortly);
+    }
     response
 }
 

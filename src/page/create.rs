@@ -1,6 +1,6 @@
 //! A new key: the form for it, and the one page that shows it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     access::{AddressList, Grants, RateLimits, Resources, Scopes},
     manage::{Conflict, Invalid, ManageError, ManageErrorKind, NewKey},
+    trace,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -31,8 +32,10 @@ pub(super) async fn form(ask: Ask) -> Response {
     if !ask.may_write() {
         return ask.refuse(Trouble::Failed(ManageErrorKind::MissingScope("keys:write")));
     }
-    let token = ask.keys().reserve();
-    answer::shown(&page(&ask, &Fields::default(), token, Vec::new()))
+    match ask.keys().reserve().await {
+        Ok(token) => answer::shown(&page(&ask, &Fields::default(), token, Vec::new())),
+        Err(error) => ask.failed(&error),
+    }
 }
 
 /// `POST /new`
@@ -51,27 +54,38 @@ pub(super) async fn create(Change(ask): Change, Sent(form): Sent) -> Response {
     };
     match ask.keys().issue_reserved(new, token).await {
         Ok(issued) => secret::shown(&ask, &issued),
-        Err(error) => refused(&ask, &form, token, &error),
+        Err(error) => refused(&ask, &form, token, &error).await,
     }
 }
 
 /// A form that can be sent again as it is, or with something changed, unless there is nothing to change.
-fn refused(ask: &Ask, form: &Fields, token: &str, error: &ManageError) -> Response {
+async fn refused(ask: &Ask, form: &Fields, token: &str, error: &ManageError) -> Response {
     let t = &ask.site.look.texts;
     let (field, text) = match error.kind() {
         ManageErrorKind::Conflict(Conflict::AlreadyMinted) => return secret::shown_before(ask, token),
         ManageErrorKind::Invalid(Invalid { field, .. }) => (field, complaint(field, t)),
         ManageErrorKind::Exceeds(excess) => (excess.field(), t.error_excess.to_string()),
-        ManageErrorKind::Quota => ("form", t.quota_text.to_string()),
+        ManageErrorKind::Quota => ("quota", t.quota_text.to_string()),
+        // There may be a key by now: with the same reservation there will be no other.
+        ManageErrorKind::Unavailable => {
+            trace::management_failed(error);
+            ("store", t.trouble_text.to_string())
+        }
         _ => return ask.failed(error),
     };
     // One that is too old is good for nothing.
     let token = match ask.keys().reserved(token) {
         Some(_) if field != "form" => token.to_owned(),
-        _ => ask.keys().reserve(),
+        _ => match ask.keys().reserve().await {
+            Ok(token) => token,
+            Err(error) => return ask.failed(&error),
+        },
     };
-    let complaints = vec![Complaint { field, text }];
-    answer::again(&page(ask, form, token, complaints), Some(error.kind()))
+    let mut page = page(ask, form, token, vec![Complaint { field, text }]);
+    if error.kind() == ManageErrorKind::Unavailable {
+        page.headline = &t.trouble_title;
+    }
+    answer::again(&page, Some(error.kind()))
 }
 
 struct Complaint {
@@ -139,10 +153,9 @@ fn wish(form: &Fields, owner: &str, t: &Texts) -> Result<NewKey, Vec<Complaint>>
         resources.unwrap_or_default(),
     ));
 
-    match expiry(form) {
-        Ok(Some(moment)) => new = new.expires_at(moment),
-        Ok(None) => {}
-        Err(()) => complain("expires_at", complaint("expires_at", t)),
+    match expiring(new.clone(), form) {
+        Some(expiring) => new = expiring,
+        None => complain("expires_at", complaint("expires_at", t)),
     }
     let blocks: Vec<&str> = form.words("allowed_ips").collect();
     match AddressList::new(&blocks) {
@@ -163,17 +176,16 @@ fn wish(form: &Fields, owner: &str, t: &Texts) -> Result<NewKey, Vec<Complaint>>
     }
 }
 
-/// When the key shall end; `None` where nothing is asked.
-fn expiry(form: &Fields) -> Result<Option<SystemTime>, ()> {
-    match form.one("expires") {
-        "" | "never" => Ok(None),
-        "date" => when::end_of(form.one("date")).map(Some).ok_or(()),
+/// The key with the end that is asked for; `None` where that cannot be meant. Days are counted by the store.
+fn expiring(new: NewKey, form: &Fields) -> Option<NewKey> {
+    Some(match form.one("expires") {
+        "" | "never" => new,
+        "date" => new.expires_at(when::end_of(form.one("date"))?),
         days => {
-            let days: u64 = days.parse().map_err(|_| ())?;
-            let term = Duration::from_secs(days.saturating_mul(DAY));
-            SystemTime::now().checked_add(term).map(Some).ok_or(())
+            let days: u64 = days.parse().ok()?;
+            new.expires_in(Duration::from_secs(days.saturating_mul(DAY)))
         }
-    }
+    })
 }
 
 #[derive(Template)]
@@ -191,6 +203,8 @@ struct New<'a> {
     today: String,
     addresses: String,
     rate: &'a str,
+    /// Above the complaints, if there are any.
+    headline: &'a str,
     complaints: Vec<Complaint>,
 }
 
@@ -226,6 +240,8 @@ fn page<'a>(ask: &'a Ask, form: &'a Fields, token: String, complaints: Vec<Compl
     {
         resources = own.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     }
+    // By the clock of the store, as of the form.
+    let today = ask.keys().reserved(&token).and_then(|id| id.made_at());
     New {
         f: ask.frame(t.new_title.as_ref()),
         token,
@@ -235,9 +251,10 @@ fn page<'a>(ask: &'a Ask, form: &'a Fields, token: String, complaints: Vec<Compl
         resources,
         expiries: expiries(form, t),
         date: form.one("date"),
-        today: when::date_of(SystemTime::now()),
+        today: today.map(when::date_of).unwrap_or_default(),
         addresses: lines("allowed_ips"),
         rate: form.one("rate_limit"),
+        headline: &t.error_title,
         complaints,
     }
 }

@@ -12,11 +12,15 @@ mod support;
 // What programs are made of.
 #[expect(dead_code, reason = "one or the other has no use yet")]
 mod browser;
+mod inside;
 mod place;
 
 // By hand, request by request.
+#[cfg(feature = "testing")]
+mod clocks;
 mod forms;
 mod negotiated;
+mod outages;
 mod served;
 
 // With a browser.

@@ -6,15 +6,24 @@ use crate::manage::Conflict;
 use crate::{
     key::KeyId,
     manage::{CallerKeys, IssuedKey, ManageError, NewKey},
+    store::KeyQuery,
 };
 
 impl CallerKeys {
     /// An id for a key of this caller, and that it was reserved for them: to be put into a form, and no secret.
     ///
-    /// Nothing is kept of it: all processes on the same store make and know the same, and it is the id in the store that is there once.
-    pub(crate) fn reserve(&self) -> String {
-        let id = KeyId::generate();
-        format!("{id}.{}", self.seal(id))
+    /// Nothing is kept of it: all processes on the same store make and know the same, and it is the id in the store that is there once. It is dated
+    /// by the store, whose clock judges it: those of processes may be as far apart as they like.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot say what time it is.
+    pub(crate) async fn reserve(&self) -> Result<String, ManageError> {
+        let mut query = KeyQuery::newest(1);
+        query.owner = Some(self.caller.principal.owner().to_owned());
+        let now = self.keys.list(&query).await?.now;
+        let id = KeyId::generate_at(now);
+        Ok(format!("{id}.{}", self.seal(id)))
     }
 
     /// As [`CallerKeys::issue`], under an id that was reserved.

@@ -8,14 +8,14 @@ use crate::{key::KeyId, store::View};
 #[cfg(feature = "page")]
 mod form;
 
-/// Longer than anybody looks at a form. The id says when it was reserved, and keys sort by that.
+/// Longer than anybody looks at a form. The id says when it was reserved, by the clock of the store, and keys sort by that.
 const GOOD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether a key may be minted under an id that was reserved.
 ///
 /// # Errors
 ///
-/// When there is one already, or the reservation is too old, or from a clock that is far ahead.
+/// When there is one already, or the reservation is too old, or the clock of the store was far ahead when it was made.
 pub(super) fn check(reserved: Option<KeyId>, view: &View) -> Result<(), ManageError> {
     let Some(id) = reserved else {
         return Ok(());

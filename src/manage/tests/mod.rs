@@ -10,6 +10,9 @@ mod callers;
 #[cfg(feature = "testing")]
 mod fair;
 
+#[cfg(feature = "testing")]
+mod lifetimes;
+
 #[cfg(all(feature = "testing", feature = "page"))]
 mod reserved;
 

@@ -24,7 +24,7 @@ async fn refused(caller: &CallerKeys, reserved: &str) -> ManageErrorKind {
 async fn a_reservation_is_taken_once_also_by_many_at_a_time() {
     let keys = keys(&ManualClock::new(SystemTime::now()), Policy::new());
     let alice = by(&keys, &record_of(&keys, "alice", &["keys:write"]).await);
-    let reserved = alice.reserve();
+    let reserved = alice.reserve().await.expect("a reservation");
     let tasks: Vec<_> = (0..20)
         .map(|_| {
             let (alice, reserved) = (alice.clone(), reserved.clone());
@@ -55,12 +55,13 @@ async fn a_reservation_is_taken_once_also_by_many_at_a_time() {
 
 #[tokio::test]
 async fn a_reservation_is_its_owners_and_ends_after_a_day() {
-    // An id is dated by the clock of its process.
-    let clock = ManualClock::new(SystemTime::now());
+    // An id is dated by the clock of its store, here far from that of its process.
+    let clock = ManualClock::default();
     let keys = keys(&clock, Policy::new());
     let alice = by(&keys, &record_of(&keys, "alice", &["keys:write"]).await);
     let bob = by(&keys, &record_of(&keys, "bob", &["keys:write"]).await);
-    let reserved = alice.reserve();
+    let reserved = alice.reserve().await.expect("a reservation");
+    let other = alice.reserve().await.expect("a reservation");
     let (id, seal) = reserved.split_once('.').expect("two parts");
     let turned: String = seal.chars().rev().collect();
     for forged in [
@@ -82,7 +83,7 @@ async fn a_reservation_is_its_owners_and_ends_after_a_day() {
 
     clock.advance(DAY - DAY / 24);
     assert!(
-        alice.issue_reserved(new(), &alice.reserve()).await.is_ok(),
+        alice.issue_reserved(new(), &other).await.is_ok(),
         "nearly a day old"
     );
     clock.advance(DAY / 12);
