@@ -42,7 +42,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// With what the address says was done: by a word, so that no address can say anything else.
+    /// With what the address says was done: by a word, so that no address can say anything else. Whether it is so is for the page to know.
     pub(super) fn after(mut self, done: &str) -> Self {
         self.note = match done {
             "revoked" => Some(&self.t.done_revoked),

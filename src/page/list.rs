@@ -36,7 +36,7 @@ pub(super) async fn list(ask: Ask, query: Fields) -> Response {
         return ask.see(&format!("?{}", wanted.query(prefix, None)));
     }
     match find(&ask, &wanted).await {
-        Ok(found) => answer::shown(&page(&ask, &query, &wanted, &found)),
+        Ok(found) => answer::shown(&page(&ask, &wanted, &found)),
         Err(error) => ask.failed(&error),
     }
 }
@@ -179,12 +179,10 @@ struct Filter {
     is_on: bool,
 }
 
-fn page<'a>(ask: &'a Ask, query: &'a Fields, wanted: &Wanted<'a>, found: &Found) -> List<'a> {
+fn page<'a>(ask: &'a Ask, wanted: &Wanted<'a>, found: &Found) -> List<'a> {
     let look = &ask.site.look;
     let t = &look.texts;
-    let f = ask
-        .frame(look.title.as_deref().unwrap_or(&t.keys))
-        .after(query.one("done"));
+    let f = ask.frame(look.title.as_deref().unwrap_or(&t.keys));
     let here = |query: String| format!("{}?{query}", f.home());
     let rows = found
         .page

@@ -19,6 +19,7 @@ use super::{
     when::Moment,
 };
 use crate::{
+    event::{KeyEventKind, LoggedEvent},
     key::{KeyRecord, KeyStatus},
     manage::ManageError,
     store::StoredKey,
@@ -86,7 +87,12 @@ async fn page<'a>(ask: &'a Ask, query: &Fields) -> Result<One<'a>, ManageError> 
         name: scope.clone(),
         description: description(look, scope),
     });
-    let f = ask.frame(row.name.clone()).after(query.one("done"));
+    let newest = events.first().filter(|_| before.is_none());
+    let done = query.one("done");
+    let mut f = ask.frame(row.name.clone());
+    if is_so(done, &key, newest) {
+        f = f.after(done);
+    }
     let older = events.last().filter(|_| more).map(|event| event.seq);
     Ok(One {
         scopes: scopes.collect(),
@@ -111,6 +117,17 @@ async fn page<'a>(ask: &'a Ask, query: &Fields) -> Result<One<'a>, ManageError> 
         row,
         f,
     })
+}
+
+/// Whether what an address says was done is what the record says, too: anybody can make up an address.
+fn is_so(done: &str, key: &KeyRecord, newest: Option<&LoggedEvent>) -> bool {
+    match done {
+        "revoked" => key.revoked_at.is_some(),
+        "disabled" => key.revoked_at.is_none() && key.disabled_at.is_some(),
+        "enabled" => key.revoked_at.is_none() && key.disabled_at.is_none(),
+        "renamed" => newest.is_some_and(|logged| logged.event.kind == KeyEventKind::Changed),
+        _ => false,
+    }
 }
 
 fn may(ask: &Ask, key: &KeyRecord, now: SystemTime) -> May {

@@ -16,6 +16,7 @@ mod inside;
 mod place;
 
 // By hand, request by request.
+mod claims;
 #[cfg(feature = "testing")]
 mod clocks;
 mod forms;
