@@ -76,6 +76,12 @@ impl Usage {
         &self.tallies
     }
 
+    /// How long a use may take to be written down.
+    #[cfg(feature = "page")]
+    pub(crate) fn every(&self) -> Duration {
+        self.every
+    }
+
     /// Of a key that the store read at `date`; the answer was here by `elapsed`.
     pub(super) fn begin(&self, id: KeyId, date: SystemTime, elapsed: Duration) -> LastUsed {
         let at_ms = u64::try_from(to_unix_ms(date)).unwrap_or_default();

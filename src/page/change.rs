@@ -32,7 +32,7 @@ struct Revoke<'a> {
     f: Frame<'a>,
     row: Row,
     revoke_title: String,
-    revoke_used: String,
+    revoke_used: Option<String>,
 }
 
 /// `GET /{id}/revoke`: the question, for whoever has no script to ask it.
@@ -45,7 +45,7 @@ pub(super) async fn ask_revoke(ask: Ask) -> Response {
             answer::shown(&Revoke {
                 f: ask.frame(title.clone()),
                 revoke_title: title,
-                revoke_used: row.used(&look.texts),
+                revoke_used: row.used(&ask.site),
                 row,
             })
         }
@@ -67,7 +67,7 @@ pub(super) async fn revoke(Change(ask): Change, Sent(_): Sent) -> Response {
 struct Rotate<'a> {
     f: Frame<'a>,
     row: Row,
-    used: String,
+    used: Option<String>,
     overlaps: Vec<Overlap>,
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn ask_rotate(ask: Ask) -> Response {
             });
             answer::shown(&Rotate {
                 f,
-                used: row.used(&look.texts),
+                used: row.used(&ask.site),
                 row,
                 overlaps: overlaps.collect(),
             })

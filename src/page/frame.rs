@@ -5,7 +5,9 @@ use askama::Template;
 use super::{
     Site,
     look::Look,
+    row::Row,
     texts::{Texts, fill},
+    uses::LastUse,
 };
 use crate::principal::Principal;
 
@@ -52,6 +54,15 @@ impl<'a> Frame<'a> {
             _ => None,
         };
         self
+    }
+
+    /// Whether anything is known of when keys are used.
+    pub(super) fn keeps_uses(&self) -> bool {
+        self.site.uses.is_some()
+    }
+
+    pub(super) fn last_use(&self, row: &Row) -> Option<LastUse> {
+        row.last_use(self.site)
     }
 
     /// The name of the whole.

@@ -54,7 +54,9 @@
 //! - A proxy that cuts a part off the path leaves the page unable to know where it is: see [`Page::mounted_at`].
 //! - The chart shows what this process has counted since the page was made, of the last 14 days, and of at most 4,096 keys at a time: there is no history of requests
 //!   in the store, and no request writes any. Several processes count apart. A request is refused there if its key is good and may not do what it asks, or not so
-//!   often; who comes with a key that is not good is not counted. It takes [`last_used_every`](crate::Builder::last_used_every) not to be switched off.
+//!   often; who comes with a key that is not good is not counted.
+//! - When a key was last used is known some time after it was, as [`last_used_every`](crate::Builder::last_used_every) says, and on which day as soon as this process
+//!   has counted it. Where that is switched off, nothing is counted, and nothing is said of uses.
 //!
 //! # Looks
 //!
@@ -62,7 +64,7 @@
 //! `templates`, one for each page, in plain HTML with the style sheet and the script in `templates/assets`; an application with a copy of its own builds the same pages
 //! on [`Keys::by`](crate::manage::Keys::by). The style sheet follows the colour scheme of the system.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -73,8 +75,7 @@ use axum::{
 use http::HeaderMap;
 
 use crate::{
-    clock::to_unix_ms,
-    key::{KeyId, KeyRecord, Tallies},
+    key::{KeyRecord, Tallies},
     manage::Keys,
     router::KeysRouter,
 };
@@ -90,6 +91,8 @@ mod assets;
 mod when;
 
 mod fields;
+
+mod uses;
 
 mod row;
 
@@ -129,6 +132,7 @@ use ask::Lost;
 use assets::Assets;
 use both::both;
 use look::{Column, Link, Look};
+use uses::Uses;
 
 /// The largest form.
 const MAX_BODY: usize = 64 * 1024;
@@ -140,14 +144,15 @@ const DAYS: usize = 14;
 #[must_use]
 pub struct Page {
     keys: Option<Keys>,
-    tallies: Option<Tallies>,
+    uses: Option<Uses>,
     look: Look,
 }
 
 /// What every page needs to know.
 struct Site {
     keys: Option<Keys>,
-    tallies: Option<Tallies>,
+    /// `None` where nobody writes down when keys are used: then nothing is said of that.
+    uses: Option<Uses>,
     look: Look,
     assets: Assets,
 }
@@ -160,14 +165,11 @@ struct Day {
 }
 
 impl Page {
-    pub(crate) fn new(keys: Option<Keys>, tallies: Option<Tallies>) -> Self {
-        // Only what is shown has to be counted.
-        if let Some(tallies) = &tallies {
-            tallies.begin();
-        }
+    /// With how often keys are used, and how long after a use that is written down, where it is.
+    pub(crate) fn new(keys: Option<Keys>, uses: Option<(Tallies, Duration)>) -> Self {
         Self {
             keys,
-            tallies,
+            uses: uses.map(|(tallies, delay)| Uses::new(tallies, delay)),
             look: Look::default(),
         }
     }
@@ -251,7 +253,7 @@ impl Page {
         let site = Site {
             assets: Assets::new(self.look.accent),
             keys: self.keys,
-            tallies: self.tallies,
+            uses: self.uses,
             look: self.look,
         };
         Router::new()
@@ -279,16 +281,6 @@ impl Page {
 impl<S: Clone + Send + Sync + 'static> From<Page> for Router<S> {
     fn from(page: Page) -> Self {
         page.into_router()
-    }
-}
-
-impl Site {
-    /// The last days, of which the last is the one that `now` is in.
-    fn days_of(&self, id: KeyId, now: SystemTime) -> Vec<Day> {
-        let now = u64::try_from(to_unix_ms(now)).unwrap_or_default();
-        let counted = self.tallies.as_ref().map(|tallies| tallies.days(id, now, DAYS));
-        let days = counted.unwrap_or_default().into_iter();
-        days.map(|(allowed, refused)| Day { allowed, refused }).collect()
     }
 }
 

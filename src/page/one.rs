@@ -49,13 +49,13 @@ struct One<'a> {
     /// What to know before everything else, and how bad it is.
     warning: Option<(&'static str, String)>,
     rotation: Option<Rotation>,
-    chart: Chart,
+    chart: Option<Chart>,
     activity: Vec<Happened>,
     older: Option<String>,
     /// What can be done to it now.
     may: May,
     revoke_title: String,
-    revoke_used: String,
+    revoke_used: Option<String>,
 }
 
 struct Granted<'a> {
@@ -82,6 +82,7 @@ async fn page<'a>(ask: &'a Ask, query: &Fields) -> Result<One<'a>, ManageError> 
     let rotation = rotation(ask, &key, now).await?;
     let look = &ask.site.look;
     let t = &look.texts;
+    let uses = ask.site.uses.as_ref();
     let row = Row::of(&key, now, look);
     let scopes = row.scopes.iter().map(|scope| Granted {
         name: scope.clone(),
@@ -107,13 +108,13 @@ async fn page<'a>(ask: &'a Ask, query: &Fields) -> Result<One<'a>, ManageError> 
             .as_ref()
             .map(|column| (column.heading.as_str(), (column.text)(&key))),
         warning: warning(&key, now, t),
-        chart: Chart::new(&ask.site.days_of(id, now), now),
+        chart: uses.map(|uses| Chart::new(&uses.days(id, now), now)),
         activity: events.into_iter().map(|event| happened(event, now, t)).collect(),
         older: older.map(|seq| f.at(&format!("/{id}?before={seq}#activity"))),
         may: may(ask, &key, now),
         rotation,
         revoke_title: fill(&t.revoke_title, &row.name),
-        revoke_used: row.used(t),
+        revoke_used: row.used(&ask.site),
         row,
         f,
     })

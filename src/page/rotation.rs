@@ -1,8 +1,14 @@
 use std::time::SystemTime;
 
-use super::{ask::Ask, row::shown_name, texts::fill, when::Moment};
+use super::{
+    ask::Ask,
+    row::shown_name,
+    texts::{Texts, fill},
+    uses::{LastUse, Since, Uses},
+    when::Moment,
+};
 use crate::{
-    key::{KeyRecord, KeyStatus},
+    key::KeyRecord,
     manage::{ManageError, ManageErrorKind},
 };
 
@@ -23,7 +29,7 @@ pub(super) struct Side {
     pub(super) name: String,
     pub(super) prefix: String,
     pub(super) created: Moment,
-    pub(super) last_used: Option<Moment>,
+    pub(super) last_use: Option<LastUse>,
     pub(super) ends: Option<Moment>,
     pub(super) is_this: bool,
 }
@@ -49,13 +55,12 @@ pub(super) async fn rotation(
         Some(_) => (key, &other),
         None => (&other, key),
     };
-    let is_over = old.status(now) != KeyStatus::Active;
-    let late = old.last_used_at.filter(|used| *used > new.created_at);
-    let (class, verdict) = match (is_over, late, new.last_used_at) {
-        (true, _, _) => ("good", t.rotation_done.to_string()),
-        (false, Some(used), _) => ("warn", fill(&t.rotation_busy, Moment::new(used, now, t).said)),
-        (false, None, None) => ("warn", t.rotation_unused.to_string()),
-        (false, None, Some(_)) => ("good", t.rotation_quiet.to_string()),
+    // One that is switched off can be switched on again.
+    let is_over = old.revoked_at.is_some() || old.expires_at.is_some_and(|end| end <= now);
+    let uses = ask.site.uses.as_ref();
+    let (class, verdict) = match is_over {
+        true => ("good", t.rotation_done.to_string()),
+        false => verdict(old, new, uses, now, t),
     };
     let side = |label: &str, side: &KeyRecord| Side {
         label: label.to_owned(),
@@ -63,7 +68,7 @@ pub(super) async fn rotation(
         name: shown_name(side),
         prefix: side.prefix.clone(),
         created: Moment::new(side.created_at, now, t),
-        last_used: side.last_used_at.map(|used| Moment::new(used, now, t)),
+        last_use: uses.map(|uses| uses.last_use(side.id, side.last_used_at, now, t)),
         ends: side.expires_at.map(|end| Moment::new(end, now, t)),
         is_this: side.id == key.id,
     };
@@ -73,4 +78,24 @@ pub(super) async fn rotation(
         class,
         to_end: (!is_over && ask.may_write() && old.id != key.id).then(|| old.id.to_string()),
     }))
+}
+
+/// How far a rotation is that is not over.
+fn verdict(
+    old: &KeyRecord,
+    new: &KeyRecord,
+    uses: Option<&Uses>,
+    now: SystemTime,
+    t: &Texts,
+) -> (&'static str, String) {
+    let Some(uses) = uses else {
+        return ("warn", t.rotation_running.to_string());
+    };
+    let last_use = |key: &KeyRecord| uses.last_use(key.id, key.last_used_at, now, t);
+    match uses.since(old, new.created_at, now) {
+        Since::Used => ("warn", fill(&t.rotation_busy, last_use(old).said)),
+        Since::Unclear => ("warn", t.rotation_unclear.to_string()),
+        Since::Quiet if last_use(new).is_known => ("good", t.rotation_quiet.to_string()),
+        Since::Quiet => ("warn", t.rotation_unused.to_string()),
+    }
 }

@@ -3,13 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
+    Site,
     look::Look,
     texts::{Texts, fill},
+    uses::LastUse,
     when::Moment,
 };
 use crate::{
     access::{AddressList, Grants},
-    key::{KeyRecord, KeyStatus},
+    key::{KeyId, KeyRecord, KeyStatus},
 };
 
 /// How long before its end a key is said to end soon.
@@ -18,6 +20,10 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// What a key is, in words.
 #[derive(Debug)]
 pub(super) struct Row {
+    key: KeyId,
+    /// By the clock of the store.
+    now: SystemTime,
+    used_at: Option<SystemTime>,
     pub(super) id: String,
     pub(super) name: String,
     pub(super) prefix: String,
@@ -26,7 +32,6 @@ pub(super) struct Row {
     pub(super) scopes: Vec<String>,
     pub(super) resources: Vec<String>,
     pub(super) created: Moment,
-    pub(super) last_used: Option<Moment>,
     pub(super) expires: Option<Moment>,
     /// Of the application's own column.
     pub(super) extra: Option<String>,
@@ -44,6 +49,9 @@ impl Row {
         let t = &look.texts;
         let moment = |moment: SystemTime| Moment::new(moment, now, t);
         Self {
+            key: key.id,
+            now,
+            used_at: key.last_used_at,
             id: key.id.to_string(),
             name: shown_name(key),
             prefix: key.prefix.clone(),
@@ -52,18 +60,21 @@ impl Row {
             scopes: scopes(&key.grants, t),
             resources: resources(&key.grants),
             created: moment(key.created_at),
-            last_used: key.last_used_at.map(moment),
             expires: key.expires_at.map(moment),
             extra: look.column.as_ref().map(|column| (column.text)(key)),
         }
     }
 
-    /// When it was last used, in a sentence.
-    pub(super) fn used(&self, t: &Texts) -> String {
-        match &self.last_used {
-            Some(used) => fill(&t.revoke_used, &used.said),
-            None => t.revoke_unused.to_string(),
-        }
+    /// When it was last used, where that is written down.
+    pub(super) fn last_use(&self, site: &Site) -> Option<LastUse> {
+        let uses = site.uses.as_ref()?;
+        Some(uses.last_use(self.key, self.used_at, self.now, &site.look.texts))
+    }
+
+    /// The same in a sentence.
+    pub(super) fn used(&self, site: &Site) -> Option<String> {
+        let used = self.last_use(site)?;
+        Some(used.sentence(&site.look.texts))
     }
 
     /// So many of what the key may do and on what fit into a list: those, and how many more there are.

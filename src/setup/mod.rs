@@ -130,7 +130,7 @@ impl ApiKeyAuth {
             .and_then(|lookup| lookup.usage.as_ref());
         Page::new(
             self.managed.keys.clone(),
-            usage.map(|usage| usage.tallies().clone()),
+            usage.map(|usage| (usage.tallies().clone(), usage.every())),
         )
     }
 

@@ -289,7 +289,7 @@ fn a_key_is_renamed_switched_off_and_on_rotated_once_and_revoked() {
     for text in [
         "Old key",
         "New key",
-        "The new key has not been used yet.",
+        "Whether that was since then is not known yet.",
         "Rotated",
         "Renamed",
         "ci to deploy",

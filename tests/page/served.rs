@@ -282,7 +282,7 @@ fn expiry_is_shown_with_a_warning_and_time_in_words() {
     let forever = database.mint(Grants::none());
     let one = server.get(&format!("/keys/{}", forever.id), &[admin]);
     assert!(
-        one.body.contains("No scopes") && one.body.contains("Never used"),
+        one.body.contains("No scopes") && one.body.contains("No use is known yet"),
         "{one:?}"
     );
 }
