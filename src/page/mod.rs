@@ -272,7 +272,10 @@ impl Page {
             .with_state(Arc::new(site))
     }
 
-    /// The router of the page, and of the same keys in JSON under the same paths: whoever says that they take HTML gets the page.
+    /// The router of the page, and of the same keys in JSON under the same paths.
+    ///
+    /// Who prefers `text/html` to `application/json` in `Accept`, as browsers do, gets the page; JSON gets who likes both as much, takes anything (`*/*`), or says
+    /// nothing. What is sent goes to the page only if it is a form of it, as its `Content-Type` says, too.
     pub fn beside<S: Clone + Send + Sync + 'static>(self, keys: KeysRouter) -> Router<S> {
         both(&self.into_router(), &keys.into_router())
     }

@@ -103,7 +103,7 @@ impl ApiKeyAuth {
     ///
     /// Without a store every call is answered 500.
     ///
-    /// With the feature `page` browsers are answered with a page, under the same paths: whoever says in `Accept` that they take `text/html`.
+    /// With the feature `page` browsers are answered with a page, under the same paths: whoever prefers `text/html` in `Accept`.
     #[cfg(feature = "management")]
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         self.both_routers()

@@ -1,9 +1,7 @@
 //! The router in applications of other shapes than the demo: beside the same keys in JSON, nested elsewhere, in other words and colours.
 
-use axum::{Router, body::Body};
-use http::{Request, request::Parts};
-use http_body_util::BodyExt;
-use tower::ServiceExt;
+use axum::Router;
+use http::request::Parts;
 use tower_api_key::{
     ApiKeyAuth,
     access::{Grants, Scope},
@@ -12,59 +10,7 @@ use tower_api_key::{
     store::MemoryStore,
 };
 
-const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
-
-fn auth() -> ApiKeyAuth {
-    let builder = ApiKeyAuth::builder(MemoryStore::new().expect("a store")).fallback(|_: &Parts| async {
-        let grants = Grants::scopes(["keys:read", "keys:write", "issues:read"])?;
-        Ok(Some(Identity::new("alice").grants(grants)))
-    });
-    builder.build().expect("a configuration")
-}
-
-struct Answer {
-    status: u16,
-    kind: String,
-    vary: Vec<String>,
-    location: String,
-    body: String,
-}
-
-async fn ask(app: &Router, method: &str, path: &str, accept: &str, form: Option<&str>) -> Answer {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("sec-fetch-site", "same-origin");
-    if !accept.is_empty() {
-        request = request.header("accept", accept);
-    }
-    if form.is_some() {
-        request = request.header("content-type", "application/x-www-form-urlencoded");
-    }
-    let body = form.map_or(Body::empty(), |form| Body::from(form.to_owned()));
-    let response = app
-        .clone()
-        .oneshot(request.body(body).expect("a request"))
-        .await
-        .expect("an answer");
-    let text = |name: &str| {
-        let value = response.headers().get(name).and_then(|value| value.to_str().ok());
-        value.unwrap_or_default().to_owned()
-    };
-    let vary = response.headers().get_all("vary").iter();
-    Answer {
-        status: response.status().as_u16(),
-        kind: text("content-type"),
-        vary: vary
-            .filter_map(|value| Some(value.to_str().ok()?.to_ascii_lowercase()))
-            .collect(),
-        location: text("location"),
-        body: {
-            let body = response.into_body().collect().await.expect("a body");
-            String::from_utf8(body.to_bytes().to_vec()).expect("text")
-        },
-    }
-}
+use crate::inside::{HTML, ask, auth, send, token_in};
 
 #[tokio::test]
 async fn browsers_get_a_page_and_programs_json_under_the_same_paths() {
@@ -73,6 +19,25 @@ async fn browsers_get_a_page_and_programs_json_under_the_same_paths() {
     for (accept, kind) in [
         (HTML, "text/html; charset=utf-8"),
         ("TEXT/HTML", "text/html; charset=utf-8"),
+        ("text/html, */*", "text/html; charset=utf-8"),
+        (
+            "text/html;q=0.5, application/json;q=0.4",
+            "text/html; charset=utf-8",
+        ),
+        ("text/*, application/json;q=0.9", "text/html; charset=utf-8"),
+        ("text/html;level=1;Q=0.9, */*;q=0.8", "text/html; charset=utf-8"),
+        // Of an old Java client, on its way to look.
+        (
+            "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+            "text/html; charset=utf-8",
+        ),
+        ("application/json, text/html;q=0.1", "application/json"),
+        ("application/json, text/html", "application/json"),
+        ("text/html, application/json", "application/json"),
+        ("text/html;q=0", "application/json"),
+        ("text/html;q=0.000, */*", "application/json"),
+        ("text/html;q=nonsense", "application/json"),
+        ("application/problem+json, text/plain", "application/json"),
         ("*/*", "application/json"),
         ("application/json", "application/json"),
         ("", "application/json"),
@@ -82,15 +47,8 @@ async fn browsers_get_a_page_and_programs_json_under_the_same_paths() {
         assert!(list.vary.contains(&"accept".to_owned()), "{:?}", list.vary);
     }
     let new = ask(&app, "GET", "/keys/new", HTML, None).await;
-    let token = new
-        .body
-        .split("name=\"token\" value=\"")
-        .nth(1)
-        .expect("a token")
-        .split('"')
-        .next()
-        .expect("its end");
-    let form = format!("token={token}&name=ci&scopes=issues:read");
+    let token = token_in(&new.body);
+    let form = format!("token={token}&name=ci&scopes=issues:read&expires=never");
     let made = ask(&app, "POST", "/keys/new", HTML, Some(&form)).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let id = &token[..36];
@@ -98,6 +56,40 @@ async fn browsers_get_a_page_and_programs_json_under_the_same_paths() {
     assert!(one.body.contains("<h1><bdi>ci</bdi></h1>"), "{}", one.body);
     let one = ask(&app, "GET", &format!("/keys/{id}"), "", None).await;
     assert!(one.body.contains("\"name\":\"ci\""), "{}", one.body);
+
+    // A page is what a form of it is answered with, and nothing else that is sent.
+    let java = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2";
+    let json = [
+        ("accept", java),
+        ("content-type", "application/json"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let minted = send(
+        &app,
+        "POST",
+        "/keys",
+        &json,
+        r#"{"name":"java","scopes":["issues:read"]}"#,
+    )
+    .await;
+    assert_eq!(
+        (minted.status, minted.kind.as_str()),
+        (201, "application/json"),
+        "{}",
+        minted.body
+    );
+    let at = minted.location.as_str();
+    let renamed = send(&app, "PATCH", at, &json, r#"{"name":"jvm"}"#).await;
+    assert_eq!((renamed.status, renamed.kind.as_str()), (200, "application/json"));
+    let rotated = send(&app, "POST", &format!("{at}/rotate"), &json, "{}").await;
+    assert_eq!((rotated.status, rotated.kind.as_str()), (201, "application/json"));
+    let sent = ask(&app, "POST", "/keys", HTML, Some("name=ci")).await;
+    assert_eq!(
+        (sent.status, sent.kind.as_str()),
+        (415, "application/problem+json")
+    );
+    let deleted = ask(&app, "DELETE", at, HTML, Some("")).await;
+    assert_eq!(deleted.status, 204);
 
     // What programs are answered is what they are answered without this feature.
     for (method, path, form, status) in [
@@ -164,16 +156,9 @@ async fn links_lead_where_the_router_is_nested() {
     }
     // Below, too; and what a form leads to.
     let form = ask(&app, "GET", "/outer/tenants/acme%20corp/keys/new", HTML, None).await;
-    let token = form
-        .body
-        .split("name=\"token\" value=\"")
-        .nth(1)
-        .expect("a token")
-        .split('"')
-        .next()
-        .expect("its end");
+    let token = token_in(&form.body);
     let path = format!("/outer/tenants/acme%20corp/keys/{}", &token[..36]);
-    let sent = format!("token={token}&name=ci&scopes=issues:read");
+    let sent = format!("token={token}&name=ci&scopes=issues:read&expires=never");
     let made = ask(
         &app,
         "POST",
@@ -228,15 +213,8 @@ async fn an_application_gives_it_a_name_a_colour_a_way_back_a_column_scopes_and_
         "{}",
         new.body
     );
-    let token = new
-        .body
-        .split("name=\"token\" value=\"")
-        .nth(1)
-        .expect("a token")
-        .split('"')
-        .next()
-        .expect("its end");
-    let sent = format!("token={token}&name=ci&scopes=issues:read");
+    let token = token_in(&new.body);
+    let sent = format!("token={token}&name=ci&scopes=issues:read&expires=never");
     let made = ask(&app, "POST", "/keys/new", HTML, Some(&sent)).await;
     for line in [
         "ACME_KEY=ak_",
