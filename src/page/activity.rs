@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::SystemTime};
 use serde_json::{Map, Value};
 
 use super::{
-    texts::{Texts, fill},
+    texts::{Texts, fill, fill_both},
     when::{Moment, date_of},
 };
 use crate::{
@@ -77,15 +77,17 @@ fn changes(before: Option<&str>, after: Option<&str>, t: &Texts) -> Vec<String> 
         .filter(|(name, _)| before.get(*name) != after.get(*name));
     changed
         .map(|(name, label)| {
-            let was = in_words(name, before.get(name));
-            let change = fill(&fill(&t.changed_to, was), in_words(name, after.get(name)));
+            let was = in_words(name, before.get(name), t);
+            let change = fill_both(&t.changed_to, was, in_words(name, after.get(name), t));
             format!("{label}: {change}")
         })
         .collect()
 }
 
-fn in_words(name: &str, value: Option<&Value>) -> Cow<'static, str> {
+fn in_words(name: &str, value: Option<&Value>, t: &Texts) -> Cow<'static, str> {
     match value {
+        // As the log has it, and as nobody else is shown it.
+        Some(Value::String(all)) if name == "scopes" && all == "*" => t.every_scope.clone(),
         Some(Value::String(text)) => text.clone().into(),
         Some(Value::Array(listed)) => {
             let listed: Vec<&str> = listed.iter().filter_map(Value::as_str).collect();

@@ -249,3 +249,11 @@ texts! {
 pub(super) fn fill(text: &str, value: impl std::fmt::Display) -> String {
     text.replacen("{}", &value.to_string(), 1)
 }
+
+/// A text with two things put in, whatever stands in the first of them.
+pub(super) fn fill_both(text: &str, one: impl std::fmt::Display, other: impl std::fmt::Display) -> String {
+    match text.split_once("{}") {
+        Some((before, rest)) => format!("{before}{one}{}", fill(rest, other)),
+        None => text.to_owned(),
+    }
+}

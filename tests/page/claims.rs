@@ -68,6 +68,31 @@ async fn an_address_claims_nothing_of_a_key_that_is_not_so() {
     }
 }
 
+#[tokio::test]
+async fn what_was_renamed_and_narrowed_is_told_in_the_words_it_had() {
+    let auth = auth();
+    let app = site(&auth);
+    let id = issued(&auth, Grants::all()).await.record.id;
+    let at = format!("/keys/{id}");
+    let keys = auth.keys().expect("there is a store");
+    for name in ["{}", "prod"] {
+        keys.change(id, KeyChange::new().name(name))
+            .await
+            .expect("renamed");
+    }
+    let narrowed = KeyChange::new().scopes(Scopes::new(["issues:read"]).expect("scopes"));
+    keys.change(id, narrowed).await.expect("narrowed");
+    let page = shown(&app, &at).await;
+    for text in [
+        "Name: ci to {}",
+        "Name: {} to prod",
+        "Scopes: Every scope to issues:read",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("Scopes: *"), "{page}");
+}
+
 async fn use_of(app: &Router, key: &IssuedKey) -> u16 {
     let bearer = format!("Bearer {}", key.key.expose());
     send(app, "GET", "/work", &[("authorization", &bearer)], "")
