@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::{
     answer,
     ask::{Ask, Change},
-    fields::Sent,
+    fields::{Said, Sent},
     frame::Frame,
     row::Row,
     secret,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     key::KeyStatus,
-    manage::{KeyChange, ManageErrorKind},
+    manage::{Invalid, KeyChange, ManageErrorKind},
     store::StoredKey,
 };
 
@@ -117,7 +117,18 @@ pub(super) async fn rotate(Change(ask): Change, Sent(form): Sent) -> Response {
         Ok(form) => form,
         Err(status) => return ask.refuse(Trouble::NotAForm(status)),
     };
-    let seconds = form.one("overlap").parse().unwrap_or(USUAL);
+    let seconds = match form.said("overlap") {
+        Said::Nothing => Some(USUAL),
+        Said::Once(seconds) => seconds.parse().ok(),
+        Said::Twice => None,
+    };
+    let Some(seconds) = seconds else {
+        let invalid = Invalid {
+            field: "overlap",
+            message: "must be a number of seconds, once",
+        };
+        return ask.refuse(Trouble::Failed(ManageErrorKind::Invalid(invalid)));
+    };
     let done = async { ask.keys().rotate(ask.id()?, Duration::from_secs(seconds)).await };
     match done.await {
         Ok(issued) => secret::shown(&ask, &issued),

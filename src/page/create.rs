@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::{
     answer,
     ask::{Ask, Change},
-    fields::{Fields, Sent},
+    fields::{Fields, Said, Sent},
     frame::Frame,
     offer::{Group, offered},
     secret,
@@ -123,10 +123,28 @@ fn complaint(field: &str, t: &Texts) -> String {
     text.to_string()
 }
 
+/// The fields that are there once at most, and beside which there is room to say so.
+const ONCE: [(&str, &str); 4] = [
+    ("name", "name"),
+    ("expires", "expires_at"),
+    ("date", "expires_at"),
+    ("rate_limit", "rate_limit"),
+];
+
 /// What a form asks for, or all that is wrong with it.
 fn wish(form: &Fields, owner: &str, t: &Texts) -> Result<NewKey, Vec<Complaint>> {
-    let mut wrong = Vec::new();
-    let mut complain = |field: &'static str, text: String| wrong.push(Complaint { field, text });
+    let mut wrong: Vec<Complaint> = Vec::new();
+    // Of each field, the first.
+    let mut complain = |field: &'static str, text: String| {
+        if wrong.iter().all(|complaint| complaint.field != field) {
+            wrong.push(Complaint { field, text });
+        }
+    };
+    for (name, field) in ONCE {
+        if form.said(name) == Said::Twice {
+            complain(field, t.error_twice.to_string());
+        }
+    }
     let name = form.one("name");
     if let Err(Invalid { field, .. }) = crate::manage::check_name(name) {
         complain(field, complaint(field, t));
@@ -153,9 +171,10 @@ fn wish(form: &Fields, owner: &str, t: &Texts) -> Result<NewKey, Vec<Complaint>>
         resources.unwrap_or_default(),
     ));
 
-    match expiring(new.clone(), form) {
-        Some(expiring) => new = expiring,
-        None => complain("expires_at", complaint("expires_at", t)),
+    match (expiring(new.clone(), form), form.one("expires")) {
+        (Some(expiring), _) => new = expiring,
+        (None, "") => complain("expires_at", t.error_expires_missing.to_string()),
+        (None, _) => complain("expires_at", complaint("expires_at", t)),
     }
     let blocks: Vec<&str> = form.words("allowed_ips").collect();
     match AddressList::new(&blocks) {
@@ -176,10 +195,12 @@ fn wish(form: &Fields, owner: &str, t: &Texts) -> Result<NewKey, Vec<Complaint>>
     }
 }
 
-/// The key with the end that is asked for; `None` where that cannot be meant. Days are counted by the store.
+/// The key with the end that is asked for; `None` where that cannot be meant, or nothing is: a key is not good for ever because nobody said so. Days
+/// are counted by the store.
 fn expiring(new: NewKey, form: &Fields) -> Option<NewKey> {
     Some(match form.one("expires") {
-        "" | "never" => new,
+        "" => return None,
+        "never" => new,
         "date" => new.expires_at(when::end_of(form.one("date"))?),
         days => {
             let days: u64 = days.parse().ok()?;

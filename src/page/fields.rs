@@ -7,13 +7,31 @@ use http::{StatusCode, request::Parts};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
+/// What a field says that is there once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said<'f> {
+    Nothing,
+    /// Without blanks around it.
+    Once(&'f str),
+    /// Or more often: nobody knows which was meant.
+    Twice,
+}
+
 impl Fields {
-    /// What a field says, without blanks around it; nothing where it comes twice, since nobody knows which was meant.
-    pub(super) fn one(&self, name: &str) -> &str {
+    pub(super) fn said(&self, name: &str) -> Said<'_> {
         let mut said = self.all(name);
         match (said.next(), said.next()) {
-            (Some(value), None) => value.trim(),
-            _ => "",
+            (None, _) => Said::Nothing,
+            (Some(value), None) => Said::Once(value.trim()),
+            (Some(_), Some(_)) => Said::Twice,
+        }
+    }
+
+    /// The same where it is only shown, or looked for: nothing where it is there twice. What makes a key otherwise asks for [`Fields::said`].
+    pub(super) fn one(&self, name: &str) -> &str {
+        match self.said(name) {
+            Said::Once(value) => value,
+            Said::Nothing | Said::Twice => "",
         }
     }
 

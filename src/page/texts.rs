@@ -129,8 +129,10 @@ texts! {
     error_scopes_missing: "Pick at least one scope.",
     error_resources: "A resource is kind:name, with * only at its end.",
     error_expires: "The expiry must be in the future, and not later than keys may last here.",
+    error_expires_missing: "Say when the key expires.",
     error_addresses: "These must be at most 100 addresses, or CIDR blocks such as 203.0.113.0/24.",
     error_rate: "A limit is a number and a period, such as 100/1m.",
+    error_twice: "This field came twice, and nobody knows which was meant.",
     error_excess: "This is more than you may give.",
     error_form: "This form had expired. Here is a new one; send it again.",
 

@@ -20,8 +20,11 @@ mod claims;
 #[cfg(feature = "testing")]
 mod clocks;
 mod forms;
+mod mistakes;
 mod negotiated;
+mod origins;
 mod outages;
+mod owners;
 mod served;
 
 // With a browser.

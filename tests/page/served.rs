@@ -48,7 +48,10 @@ fn whoever_is_not_logged_in_is_shown_the_way() {
 fn every_page_forbids_scripts_frames_and_caches() {
     let server = setup().start();
     let cookie = alice(&server);
-    let form = format!("token={}&name=ci&scopes=issues:read", token(&server, &cookie));
+    let form = format!(
+        "token={}&name=ci&scopes=issues:read&expires=never",
+        token(&server, &cookie)
+    );
     let secret = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
     let id = &form[6..42];
     let mut answers = vec![secret];
@@ -97,7 +100,7 @@ fn what_a_page_is_made_of_is_kept_for_ever_and_weighs_little() {
     let server = setup().start();
     let cookie = alice(&server);
     for _ in 0..30 {
-        let name = "name=a%20key%20with%20a%20name%20of%20some%20length&scopes=issues:read&scopes=issues:write&scopes=topics:read&resources=agent:alpha";
+        let name = "name=a%20key%20with%20a%20name%20of%20some%20length&scopes=issues:read&scopes=issues:write&scopes=topics:read&resources=agent:alpha&expires=never";
         let form = format!("token={}&{name}", token(&server, &cookie));
         assert_eq!(
             post(&server, "/keys/new", &[&cookie, FROM_HERE], &form).status,
@@ -158,7 +161,7 @@ fn hostile_names_are_text() {
     let encoded =
         "%3C/title%3E%3C/bdi%3E%3Cscript%3Ealert(1)%3C/script%3E%22'%3E%3Cimg%20src=x%20onerror=alert(2)%3E";
     let form = format!(
-        "token={}&name={encoded}&scopes=issues:read&resources=a:%3Cb%3E",
+        "token={}&name={encoded}&scopes=issues:read&expires=never&resources=a:%3Cb%3E",
         token(&server, &cookie)
     );
     let secret = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
