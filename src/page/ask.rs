@@ -6,7 +6,10 @@ use axum::{
     extract::{FromRequestParts, OriginalUri, RawPathParams},
     response::Response,
 };
-use http::{header::ORIGIN, request::Parts};
+use http::{
+    header::{COOKIE, ORIGIN},
+    request::Parts,
+};
 
 use super::{
     Site, answer,
@@ -77,7 +80,8 @@ impl FromRequestParts<Arc<Site>> for Change {
         // The layer has looked already, but at sessions only, and another application may have another layer.
         let comes_from_here = match same_origin(&parts.headers, &parts.uri) {
             Some(comes_from_here) => comes_from_here,
-            None => ask.caller.kind() != PrincipalKind::Session,
+            // A program, unless it sends what browsers send by themselves: a key may come in a cookie, too.
+            None => ask.caller.kind() != PrincipalKind::Session && !parts.headers.contains_key(COOKIE),
         };
         if !comes_from_here {
             return Err(ask.refuse(Trouble::OtherOrigin));

@@ -150,3 +150,36 @@ async fn the_page_looks_where_a_change_comes_from_by_itself() {
         assert_eq!(answer.status, 303, "{from_here:?} {}", answer.body);
     }
 }
+
+/// A browser sends a cookie along wherever a request comes from, whether there is a session or a key in it.
+#[tokio::test]
+async fn a_key_in_a_cookie_is_taken_only_from_a_page_of_the_same_origin() {
+    let builder = ApiKeyAuth::builder(MemoryStore::new().expect("a store"));
+    let auth = builder
+        .sources(Sources::none().cookie("key").bearer())
+        .build()
+        .expect("a configuration");
+    let keys = auth.keys().expect("there is a store");
+    let grants = Grants::scopes(["keys:read", "keys:write"]).expect("scopes");
+    let new = NewKey::new("alice").name("in a browser").grants(grants);
+    let issued = keys.issue(new).await.expect("a key");
+    let app: Router = Router::new().nest("/keys", auth.page().into_router()).layer(auth);
+    let rename = format!("/keys/{}/rename", issued.record.id);
+    let cookie = format!("key={}", issued.key.expose());
+    let bearer = format!("Bearer {}", issued.key.expose());
+    let (cookie, bearer) = (("cookie", cookie.as_str()), ("authorization", bearer.as_str()));
+    let status = async |fields: &[(&str, &str)]| {
+        let fields = [&[FORM, HERE], fields].concat();
+        send(&app, "POST", &rename, &fields, "name=b").await.status
+    };
+    for fields in ELSEWHERE.into_iter().chain([&[][..]]) {
+        assert_eq!(status(&[&[cookie], fields].concat()).await, 403, "{fields:?}");
+    }
+    assert_eq!(status(&[cookie, ("sec-fetch-site", "same-origin")]).await, 303);
+    // No browser adds the other by itself.
+    assert_eq!(status(&[bearer]).await, 303);
+    assert_eq!(status(&[bearer, ("cookie", "theme=dark")]).await, 403);
+    for fields in ELSEWHERE {
+        assert_eq!(status(&[&[bearer], fields].concat()).await, 403, "{fields:?}");
+    }
+}
