@@ -53,6 +53,13 @@ fn every_page_forbids_scripts_frames_and_caches() {
         token(&server, &cookie)
     );
     let secret = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    // Nor does a browser that translates pages send the key to whoever translates them for it.
+    assert!(
+        secret
+            .body
+            .contains("<section class=\"card form notranslate\" id=\"secret\" translate=\"no\""),
+        "{secret:?}"
+    );
     let id = &form[6..42];
     let mut answers = vec![secret];
     for path in [
