@@ -140,10 +140,32 @@ fn leaving_wipes_the_key_also_where_the_page_is_kept_to_go_back_to() {
         browser.run("location.href = '/keys'");
     });
     assert!(browser.text("h1").contains("API keys"));
-    browser.run("history.go(-1)");
-    browser.has(".bar");
+    browser.leave(|| {
+        browser.run("history.go(-1)");
+    });
     browser.accept_alert();
+    assert!(
+        browser.text("h1").contains("short-lived"),
+        "the page of the key: {}",
+        browser.text("main")
+    );
     assert_gone(&browser, &key);
+    quiet(&browser);
+
+    // One that was kept after all, and is shown again as it was, goes to the page of its key by itself.
+    create(&server, &browser, "kept");
+    let kept = browser.value("#key");
+    let stays = browser.run(
+        "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: false })); return document.getElementById('key').value",
+    );
+    assert_eq!(stays, kept.as_str(), "as every page is shown at first");
+    let address = browser.url();
+    browser.leave(|| {
+        browser.run("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))");
+    });
+    assert_eq!(browser.url(), address);
+    assert_eq!(browser.text("h1"), "kept");
+    assert_gone(&browser, &kept);
     quiet(&browser);
 }
 
