@@ -283,12 +283,11 @@ impl<S: Clone + Send + Sync + 'static> From<Page> for Router<S> {
 }
 
 impl Site {
-    /// The last days, of which the last is the one that `now` is in.
-    fn days_of(&self, id: KeyId, now: SystemTime) -> Vec<Day> {
+    /// The last days, of which the last is the one that `now` is in; `None` where they may not have been counted.
+    fn days_of(&self, id: KeyId, now: SystemTime) -> Option<Vec<Day>> {
         let now = u64::try_from(to_unix_ms(now)).unwrap_or_default();
-        let counted = self.tallies.as_ref().map(|tallies| tallies.days(id, now, DAYS));
-        let days = counted.unwrap_or_default().into_iter();
-        days.map(|(allowed, refused)| Day { allowed, refused }).collect()
+        let days = self.tallies.as_ref()?.days(id, now, DAYS)?.into_iter();
+        Some(days.map(|(allowed, refused)| Day { allowed, refused }).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     signer::{EC, NEXT, RSA},
     support::{
         http::{Response, json_request, with_body},
-        server::{EXTERNAL, Server, Setup},
+        server::{EXTERNAL, Server, Setup, X_EXTERNAL},
     },
     world::{GRANT, ID_TOKEN, claims, deploy, form},
 };
@@ -178,6 +178,26 @@ fn whatever_its_row_says_it_makes_no_key() {
         .get("/api/v1/keys?status=all", &[&format!("X-Key: {EXTERNAL}")])
         .json();
     assert_eq!(all["data"].as_array().map(Vec::len), Some(1), "{all}");
+}
+
+#[test]
+fn the_log_has_the_client_of_a_proxy() {
+    let issuer = Issuer::start();
+    let setup = setup(&issuer).arguments(&["--trust-proxy", "127.0.0.1"]);
+    let server = setup.start();
+    let body = form(&[GRANT, ID_TOKEN, ("subject_token", &RSA.token(&fresh(&issuer)))]);
+    let fields = [
+        "Content-Type: application/x-www-form-urlencoded",
+        "X-Forwarded-For: 203.0.113.7",
+    ];
+    let request = with_body("POST", "/api/v1/token", &fields, Some(&body));
+    let given = key(&server.exchange(&request));
+    let whoami = server.get("/api/v1/whoami", &[&format!("X-Key: {given}")]).json();
+    let id = whoami["key_id"].as_str().expect("an id");
+    let events = server
+        .get(&format!("/api/v1/keys/{id}/events"), &[X_EXTERNAL])
+        .json();
+    assert_eq!(events["data"][0]["address"], "203.0.113.7", "{events}");
 }
 
 #[test]
