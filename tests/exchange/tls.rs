@@ -283,6 +283,27 @@ async fn a_certificate_may_change_and_be_by_another_authority_that_is_known() {
 }
 
 #[tokio::test]
+async fn a_certificate_is_looked_at_whenever_the_issuer_is_asked() {
+    let authority = Authority::new("Internal");
+    for good in [authority.server(ADDRESS), authority.server_of_tls_1_2(ADDRESS)] {
+        let mut world = trusting(https(ADDRESS, good.clone()), &[&authority]);
+        world.exchange(&world.token()).await.key();
+        // It would go on with a session in which it showed a better one.
+        let mut over = ServerConfig::clone(&authority.server_but(ADDRESS, |params| {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }));
+        over.session_storage = good.session_storage.clone();
+        world.issuer.restart_as(Transport::Tls(Arc::new(over)));
+        world.clock.advance(TEN_MINUTES);
+        world.exchange(&world.token()).await.key();
+        assert_eq!(world.issuer.reached(), (1, 0));
+        let said = world.issuer.parting();
+        assert_eq!(said, Some(AlertDescription::CertificateExpired));
+    }
+}
+
+#[tokio::test]
 async fn a_new_authority_is_not_known_before_the_configuration_is_read_again() {
     let (authority, next) = (Authority::new("Internal"), Authority::new("Internal 2"));
     let mut world = trusting(https(ADDRESS, authority.server(ADDRESS)), &[&authority]);
