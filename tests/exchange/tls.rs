@@ -5,12 +5,14 @@ use std::{io::Write, sync::Arc, time::Duration};
 use rcgen::{DnType, ExtendedKeyUsagePurpose, date_time_ymd};
 use rustls::{AlertDescription, ServerConfig};
 use tempfile::NamedTempFile;
+use tokio::time::timeout;
 use tower_api_key::manage::Policy;
 
 use crate::{
     authority::{Authority, self_signed},
     issuer::{Behaviour, Issuer},
-    signer::{EC, NEXT, RSA},
+    signer::{EC, FORGER, NEXT, RSA},
+    support::PATIENCE,
     transport::Transport,
     world::{World, deploy},
 };
@@ -48,7 +50,8 @@ fn trusting(issuer: Issuer, authorities: &[&Authority]) -> World {
 
 /// What cannot be asked is not believed: 503, no key, and no word in the log, which strangers could fill otherwise.
 async fn assert_unavailable(world: &World, token: &str, case: &str) {
-    let answer = world.exchange(token).await;
+    // Far more than it may take: to fail rather than to hang.
+    let answer = timeout(PATIENCE, world.exchange(token)).await.expect(case);
     assert_eq!(answer.status, 503, "{case}: {answer:?}");
     answer.assert_error(503, "temporarily_unavailable");
     assert!(!answer.text.contains(world.issuer.url()), "{case}: {answer:?}");
@@ -73,9 +76,7 @@ async fn an_issuer_is_believed_by_the_authority_that_the_configuration_names() {
         // A connection for what it says about itself, and one for its keys.
         assert_eq!(world.issuer.reached(), (2, 2), "{host}");
         world.exchange(&EC.token(&world.claims())).await.key();
-        world
-            .assert_refused(&crate::signer::FORGER.token(&world.claims()), None)
-            .await;
+        world.assert_refused(&FORGER.token(&world.claims()), None).await;
     }
 }
 
@@ -199,10 +200,7 @@ async fn a_handshake_that_does_not_end_is_given_up() {
     let token = world.token();
     for (case, transport) in [("mute", Transport::Mute), ("dripping", Transport::Dripping)] {
         world.issuer.restart_as(transport);
-        // Far more than it may take: to fail rather than to hang.
-        let patience = crate::support::PATIENCE;
-        let given_up = tokio::time::timeout(patience, assert_unavailable(&world, &token, case));
-        given_up.await.expect(case);
+        assert_unavailable(&world, &token, case).await;
         // The connection is not kept, either.
         assert_eq!(world.issuer.parting(), None, "{case}");
     }
@@ -313,6 +311,7 @@ async fn a_new_authority_is_not_known_before_the_configuration_is_read_again() {
     world.clock.advance(TEN_MINUTES);
     // What was believed before goes on as if it were away; what only the new one says is not believed.
     world.exchange(&world.token()).await.key();
+    assert_eq!(world.issuer.reached(), (1, 0));
     assert_eq!(world.issuer.parting(), Some(AlertDescription::UnknownCA));
     let answer = world.exchange(&NEXT.token(&world.claims())).await;
     answer.assert_error(503, "temporarily_unavailable");
