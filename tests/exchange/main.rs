@@ -14,6 +14,10 @@ mod passed_on;
 
 mod signer;
 
+mod authority;
+
+mod transport;
+
 mod issuer;
 
 mod world;
@@ -27,6 +31,8 @@ mod trusted;
 mod timing;
 
 mod issuers;
+
+mod tls;
 
 mod keys;
 

@@ -128,7 +128,12 @@ impl World {
     /// With policies for the issuer.
     pub(crate) fn with(policies: impl FnOnce(&str) -> String, policy: Policy) -> Self {
         let issuer = Issuer::start();
-        let policies = TrustPolicies::from_toml(&policies(issuer.url())).expect("policies");
+        let policies = policies(issuer.url());
+        Self::of(issuer, &policies, policy)
+    }
+
+    pub(crate) fn of(issuer: Issuer, policies: &str, policy: Policy) -> Self {
+        let policies = TrustPolicies::from_toml(policies).expect("policies");
         let clock = ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let store = MemoryStore::with_clock(clock.clone()).expect("a store");
         let auth = ApiKeyAuth::builder(store).clock(clock.clone()).policy(policy);
