@@ -8,10 +8,10 @@ use crate::{
     issuer::{Behaviour, Issuer},
     signer::{EC, NEXT, RSA},
     support::{
-        http::{Response, json_request, with_body},
+        http::{Response, json_request},
         server::{EXTERNAL, Server, Setup},
     },
-    world::{GRANT, ID_TOKEN, claims, deploy, form},
+    workflow::{claims, deploy, request},
 };
 
 fn setup(issuer: &Issuer) -> Setup {
@@ -22,12 +22,6 @@ fn setup(issuer: &Issuer) -> Setup {
 
 fn fresh(issuer: &Issuer) -> Value {
     claims(issuer.url(), SystemTime::now())
-}
-
-pub(crate) fn request(token: &str) -> Vec<u8> {
-    let body = form(&[GRANT, ID_TOKEN, ("subject_token", token)]);
-    let fields = ["Content-Type: application/x-www-form-urlencoded"];
-    with_body("POST", "/api/v1/token", &fields, Some(&body))
 }
 
 fn exchange(server: &Server, token: &str) -> Response {

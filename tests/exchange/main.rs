@@ -16,6 +16,8 @@ mod signer;
 
 mod issuer;
 
+mod workflow;
+
 mod world;
 
 mod given;
@@ -37,3 +39,9 @@ mod demo;
 mod configuration;
 
 mod cluster;
+
+mod model;
+
+mod steps;
+
+mod sequences;
