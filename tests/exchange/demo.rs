@@ -14,7 +14,7 @@ use crate::{
     },
     tls::strict,
     transport::Transport,
-    world::{GRANT, ID_TOKEN, claims, deploy, form},
+    workflow::{GRANT, ID_TOKEN, claims, deploy, form, request},
 };
 
 fn setup(issuer: &Issuer) -> Setup {
@@ -25,12 +25,6 @@ fn setup(issuer: &Issuer) -> Setup {
 
 fn fresh(issuer: &Issuer) -> Value {
     claims(issuer.url(), SystemTime::now())
-}
-
-pub(crate) fn request(token: &str) -> Vec<u8> {
-    let body = form(&[GRANT, ID_TOKEN, ("subject_token", token)]);
-    let fields = ["Content-Type: application/x-www-form-urlencoded"];
-    with_body("POST", "/api/v1/token", &fields, Some(&body))
 }
 
 fn exchange(server: &Server, token: &str) -> Response {

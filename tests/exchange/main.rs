@@ -20,6 +20,8 @@ mod transport;
 
 mod issuer;
 
+mod workflow;
+
 mod world;
 
 mod given;
@@ -43,3 +45,9 @@ mod demo;
 mod configuration;
 
 mod cluster;
+
+mod model;
+
+mod steps;
+
+mod sequences;

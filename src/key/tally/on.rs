@@ -182,7 +182,11 @@ mod tests {
         let tallies = Tallies::default();
         let id = KeyId::generate();
         tallies.counter(id, NOON).admitted(&NOON.into());
-        assert_eq!(tallies.days(id, NOON, 1).expect("room"), [(0, 0)], "nobody has begun");
+        assert_eq!(
+            tallies.days(id, NOON, 1).expect("room"),
+            [(0, 0)],
+            "nobody has begun"
+        );
         tallies.begin();
         let counter = tallies.counter(id, NOON);
         for _ in 0..5 {
@@ -193,12 +197,22 @@ mod tests {
         let tomorrow = NOON + DAY_MS;
         // A key that is looked up anew goes on with the same.
         tallies.counter(id, tomorrow).admitted(&tomorrow.into());
-        assert_eq!(tallies.days(id, tomorrow, 3).expect("room"), [(0, 0), (4, 2), (1, 0)]);
+        assert_eq!(
+            tallies.days(id, tomorrow, 3).expect("room"),
+            [(0, 0), (4, 2), (1, 0)]
+        );
         let later = NOON + KEPT as u64 * DAY_MS;
-        assert_eq!(tallies.days(id, later, 1).expect("room"), [(0, 0)], "the slot is of another day");
+        assert_eq!(
+            tallies.days(id, later, 1).expect("room"),
+            [(0, 0)],
+            "the slot is of another day"
+        );
         counter.admitted(&later.into());
         assert_eq!(tallies.days(id, later, 1).expect("room"), [(1, 0)]);
-        assert_eq!(tallies.days(KeyId::generate(), NOON, 2).expect("room"), [(0, 0), (0, 0)]);
+        assert_eq!(
+            tallies.days(KeyId::generate(), NOON, 2).expect("room"),
+            [(0, 0), (0, 0)]
+        );
     }
 
     #[test]
@@ -227,7 +241,11 @@ mod tests {
         used.iter().for_each(|counter| counter.admitted(&NOON.into()));
         let one_more = |at_ms| tallies.counter(KeyId::generate(), at_ms).0.is_some();
         assert!(!one_more(NOON + 9 * DAY_MS), "all are in use");
-        assert_eq!(tallies.days(KeyId::generate(), NOON, 1), None, "not counted, perhaps");
+        assert_eq!(
+            tallies.days(KeyId::generate(), NOON, 1),
+            None,
+            "not counted, perhaps"
+        );
         drop(used);
         assert!(!one_more(NOON + DAY_MS), "all were used yesterday");
         assert!(one_more(NOON + 2 * DAY_MS));
