@@ -149,6 +149,8 @@ pub(crate) enum Household {
     V4(Ipv4Addr),
     V6([u16; 4]),
     Unknown,
+    /// A service that may ask about whatever others show it: they have many addresses, and it has one.
+    Service,
 }
 
 impl From<Option<IpAddr>> for Household {

@@ -222,7 +222,7 @@ async fn so_does_one_of_a_service_among_the_routes_of_axum() {
 }
 
 /// What goes over the wire of a refusal, for a request of this type.
-async fn on_the_wire(content_type: Option<&'static str>) -> http::Response<Bytes> {
+async fn on_the_wire(method: &str, content_type: Option<&'static str>) -> http::Response<Bytes> {
     let auth = ApiKeyAuth::static_keys_only()
         .static_key(StaticKey::new("correct-horse-battery"))
         .build()
@@ -231,7 +231,7 @@ async fn on_the_wire(content_type: Option<&'static str>) -> http::Response<Bytes
         Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
     });
     let service = GrpcStatus.layer(auth.layer(inner));
-    let mut request = http::Request::post("/a.Service/Method");
+    let mut request = http::Request::builder().method(method).uri("/a.Service/Method");
     if let Some(content_type) = content_type {
         request = request.header(CONTENT_TYPE, content_type);
     }
@@ -253,7 +253,7 @@ async fn a_refusal_is_trailers_and_nothing_more_and_only_where_grpc_is_spoken() 
         "application/grpc+proto",
         "application/grpc;x=y",
     ] {
-        let answer = on_the_wire(Some(content_type)).await;
+        let answer = on_the_wire("POST", Some(content_type)).await;
         assert_eq!((answer.status().as_u16(), answer.body().len()), (200, 0));
         let headers = answer.headers();
         assert_eq!(headers[CONTENT_TYPE], content_type);
@@ -266,8 +266,14 @@ async fn a_refusal_is_trailers_and_nothing_more_and_only_where_grpc_is_spoken() 
         );
         assert!(!headers.contains_key(CONTENT_LENGTH), "{headers:?}");
     }
-    for content_type in [None, Some("application/json"), Some("application/grpc-web+proto")] {
-        let answer = on_the_wire(content_type).await;
+    // The last is a proxy that asks whether to let a call of gRPC in, with the fields of the call: 200 would mean yes.
+    for (method, content_type) in [
+        ("POST", None),
+        ("POST", Some("application/json")),
+        ("POST", Some("application/grpc-web+proto")),
+        ("GET", Some("application/grpc")),
+    ] {
+        let answer = on_the_wire(method, content_type).await;
         assert_eq!(answer.status().as_u16(), 401);
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
         assert!(!answer.headers().contains_key("grpc-status") && !answer.body().is_empty());

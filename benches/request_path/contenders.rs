@@ -197,6 +197,14 @@ pub(crate) async fn contenders() -> Vec<Contender> {
             "cached",
             limited("a=1000000/1s,b=1000000/1s,c=1000000/1s,d=1000000/1s"),
         ),
+        // Each request is counted, for the page to show.
+        #[cfg(feature = "page")]
+        good("cached-counted", "cached", {
+            let counted = ApiKeyAuth::builder(store.clone()).cache_ttl(AN_HOUR);
+            let auth = counted.build().expect("a good configuration");
+            drop(auth.page());
+            App::Router(route().layer(auth))
+        }),
         refused("unknown", &unknown),
         refused("malformed", &malformed),
         refused("wrong-check", &mistyped),

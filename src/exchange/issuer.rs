@@ -13,7 +13,8 @@ use crate::{
     trace,
 };
 
-/// How many tokens of one issuer are looked at at a time: those of one that does not answer must not keep those of others waiting.
+/// How many tokens of one issuer are looked at at a time, and how many wait for its keys: those of one that does not answer must not keep those of others
+/// waiting, nor those that name no key of it those that do.
 const AT_A_TIME: usize = 64;
 
 /// Where an issuer says what its keys are.
@@ -32,6 +33,16 @@ pub(super) struct Issuer {
     endpoints: Arc<Endpoints>,
     keys: Kept<SigningKeys>,
     places: Semaphore,
+    waiting: Semaphore,
+}
+
+/// Why there are no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoKeys {
+    /// It cannot be said whether there is one of this name.
+    NotHad,
+    /// Too many wait for them already.
+    Busy,
 }
 
 impl Issuer {
@@ -40,6 +51,7 @@ impl Issuer {
             endpoints: Arc::new(endpoints),
             keys: Kept::new(clock),
             places: Semaphore::new(AT_A_TIME),
+            waiting: Semaphore::new(AT_A_TIME),
         }
     }
 
@@ -56,10 +68,18 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// When it cannot be said whether there is.
-    pub(super) async fn keys(&self, kid: &str) -> Result<Arc<SigningKeys>, NotHad> {
-        let endpoints = self.endpoints.clone();
-        self.keys.ask(|keys| keys.has(kid), || get(endpoints)).await
+    /// When it cannot be said whether there is, or when too many wait to be told.
+    pub(super) async fn keys(&self, kid: &str) -> Result<Arc<SigningKeys>, NoKeys> {
+        let will_do = |keys: &SigningKeys| keys.has(kid);
+        let answer = match self.keys.kept(will_do) {
+            Some(answer) => answer,
+            None => {
+                let _waiting = self.waiting.try_acquire().map_err(|_| NoKeys::Busy)?;
+                let endpoints = self.endpoints.clone();
+                self.keys.ask(will_do, || get(endpoints)).await
+            }
+        };
+        answer.map_err(|NotHad| NoKeys::NotHad)
     }
 }
 

@@ -36,7 +36,7 @@
 //! | issuer | claims |
 //! | --- | --- |
 //! | GitHub | `repository_id`, `repository_owner_id`, and `environment`, `ref` or `job_workflow_ref` |
-//! | GitLab | `project_id`, `namespace_id`, and `environment`, `ref_protected`, or `ref` with `ref_type` |
+//! | GitLab | `project_id`, `namespace_id`, and `environment` with `environment_protected = "true"`, `ref_protected = "true"`, or `ref` with `ref_type` |
 //! | another | at least one |
 //!
 //! Nothing is a pattern. A policy grants neither `keys:write` nor `keys:admin`, and the key it gives makes no other key whatever becomes of its scopes; no key takes

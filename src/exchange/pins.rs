@@ -100,13 +100,15 @@ pub(super) fn complaints(issuer: &str, pins: &[Pin]) -> Vec<String> {
             for id in ["project_id", "namespace_id"] {
                 complaints.extend(id_complaint(pins, id));
             }
-            let protected = |pin: &Pin| pin.is_of("ref_protected") && pin.value == "true";
+            let protected = |what: &str| pins.iter().any(|pin| pin.is_of(what) && pin.value == "true");
+            // Whoever can push a branch can write a job for an environment that is not protected.
+            let environment = pinned("environment") && protected("environment_protected");
             if pinned("ref") && !pinned("ref_type") {
                 complaints.push(
                     "claims must pin ref_type beside ref: a tag can be called as a branch is".to_owned(),
                 );
-            } else if !pinned("environment") && !pinned("ref") && !pins.iter().any(protected) {
-                complaints.push("claims must pin one of environment, ref_protected = \"true\", and ref with ref_type: any branch of the project would match".to_owned());
+            } else if !environment && !pinned("ref") && !protected("ref_protected") {
+                complaints.push("claims must pin one of environment with environment_protected = \"true\", ref_protected = \"true\", and ref with ref_type: any branch of the project would match".to_owned());
             }
         }
         Kind::Other if pins.is_empty() => complaints.push(
@@ -179,7 +181,7 @@ mod tests {
         }
         for issuer in ["https://gitlab.com", ANYWHERE] {
             for more in [
-                &[("environment", "production")][..],
+                &[("environment", "production"), ("environment_protected", "true")][..],
                 &[("ref_protected", "true")],
                 &[("ref", "main"), ("ref_type", "branch")],
             ] {
@@ -242,6 +244,16 @@ mod tests {
             ),
             (ANYWHERE, &[PROJECT[0], PROJECT[1], ("ref", "main")], "ref_type"),
             (ANYWHERE, &PROJECT, "environment"),
+            (
+                "https://gitlab.com",
+                &[PROJECT[0], PROJECT[1], ("environment", "production")],
+                "environment_protected",
+            ),
+            (
+                "https://gitlab.com",
+                &[PROJECT[0], PROJECT[1], ("environment_protected", "true")],
+                "environment with",
+            ),
             (
                 ANYWHERE,
                 &[PROJECT[0], PROJECT[1], ("ref_protected", "false")],

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Exchange,
     error::{ExchangeError, ExchangeErrorKind},
-    issuer::Issuer,
+    issuer::{Issuer, NoKeys},
     policies::TrustPolicies,
     policy::TrustPolicy,
     request::TokenRequest,
@@ -100,11 +100,13 @@ impl Exchange {
         let token = token.ok_or_else(|| unrecorded("no token that could be good"))?;
         let issuer = inner.issuer(&token.issuer);
         let issuer = issuer.ok_or_else(|| unrecorded("no policy is for its issuer"))?;
-        let _place = issuer.place().ok_or(ExchangeErrorKind::Busy)?;
-        let keys = issuer.keys(&token.kid).await;
-        let keys = keys.map_err(|_| ExchangeErrorKind::Unavailable)?;
+        let keys = issuer.keys(&token.kid).await.map_err(|none| match none {
+            NoKeys::NotHad => ExchangeErrorKind::Unavailable,
+            NoKeys::Busy => ExchangeErrorKind::Busy,
+        })?;
         let key = keys.find(&token.kid, token.algorithm);
         let key = key.ok_or_else(|| unrecorded("its issuer has no such key"))?;
+        let _place = issuer.place().ok_or(ExchangeErrorKind::Busy)?;
         let (subject, fault) = match token.verify(key, &inner.audiences(issuer.url())) {
             Verified::Unsigned => return Err(unrecorded("its signature is wrong")),
             Verified::Faulty { subject, fault } => (subject, fault),

@@ -64,6 +64,14 @@ impl<T: Send + Sync + 'static> Kept<T> {
         }
     }
 
+    /// What [`ask`](Self::ask) would answer at once; `None` where it would wait.
+    pub(crate) fn kept(&self, will_do: impl Fn(&T) -> bool) -> Option<Result<Arc<T>, NotHad>> {
+        match self.next(will_do) {
+            Next::Answer(answer) => Some(answer),
+            Next::Get { .. } => None,
+        }
+    }
+
     /// What is kept, or what `get` gets. It is got anew where what is kept will not `do`, and it is not certain that it does then.
     ///
     /// Waits for one `get` at most, which goes on where this is given up: whoever asks and goes away does not make it be done again.

@@ -6,6 +6,7 @@ use std::{
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
@@ -56,11 +57,13 @@ impl Roots {
 
 /// With a provider of its own, so that which one the process has chosen, if any, does not matter.
 fn config(store: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(RootsError::because)?
         .with_root_certificates(store)
         .with_no_client_auth();
+    // Who goes on with a session shows no certificate, and so the one of long ago would do for ever.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

@@ -152,7 +152,8 @@ impl CallerKeys {
         }
     }
 
-    /// A page of keys, the newest first. Whatever owner the query names, a caller without `keys:admin` sees their own.
+    /// A page of keys, the newest first. Whatever owner the query names, a caller without `keys:admin` sees their own. An owner reads one page at a time, and all
+    /// together two: whoever waits longer than 5 s is told that it is [unavailable](ManageErrorKind::Unavailable).
     ///
     /// # Errors
     ///
@@ -162,6 +163,7 @@ impl CallerKeys {
         if !self.sees_all() {
             query.owner = Some(self.caller.principal.owner().to_owned());
         }
+        let _turn = self.keys.0.turns.to_read(&self.caller).await?;
         self.keys.list(&query).await
     }
 
@@ -183,6 +185,7 @@ impl CallerKeys {
         if !self.sees_all() {
             query.owner = Some(key.record.owner);
         }
+        let _turn = self.keys.0.turns.to_read(&self.caller).await?;
         self.keys.events(&query).await
     }
 
@@ -195,6 +198,7 @@ impl CallerKeys {
         self.may_administrate().await?;
         let mut query = EventQuery::newest(limit);
         query.before = before;
+        let _turn = self.keys.0.turns.to_read(&self.caller).await?;
         self.keys.events(&query).await
     }
 

@@ -88,7 +88,7 @@ impl Keys {
 /// Whose log it is in that a token was refused: nobody's.
 const STRANGERS: &str = "";
 
-fn decide_redemption(
+pub(super) fn decide_redemption(
     maker: &Maker,
     view: &View,
     policy: &Policy,

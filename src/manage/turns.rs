@@ -18,13 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many changes of one key that take something away are under way: more than one, because they may wait for other processes to hear.
 const TAKING: usize = 4;
 
-/// Who is changing something, and who waits to.
+/// How many read many keys, or much of the log, at a time. Stores have a few connections to read by, and look-ups need them more.
+const READING: usize = 2;
+
+/// Who is changing something or reading much, and who waits to.
 #[derive(Debug)]
 pub(super) struct Turns {
     /// No more of them than there are changes under way, or waiting.
     lanes: Mutex<HashMap<Lane, Arc<Semaphore>>>,
     /// For all that gives, whoever asks.
     giving: Arc<Semaphore>,
+    /// For all that reads much.
+    reading: Arc<Semaphore>,
 }
 
 /// Those who wait for each other.
@@ -34,6 +39,8 @@ enum Lane {
     Gives(String),
     /// What takes away: those of a key, or of an owner without one. So an owner can end a key with which somebody else keeps them busy.
     Takes(String, Option<KeyId>),
+    /// What reads much: that of an owner.
+    Reads(String),
 }
 
 /// What a change does, in the end.
@@ -52,11 +59,19 @@ pub(super) struct Turn {
     effect: Effect,
 }
 
+/// The turn of somebody who reads, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Reading {
+    _place: Arc<Place>,
+    _permit: OwnedSemaphorePermit,
+}
+
 impl Turns {
     pub(super) fn new() -> Self {
         Self {
             lanes: Mutex::default(),
             giving: Arc::new(Semaphore::new(1)),
+            reading: Arc::new(Semaphore::new(READING)),
         }
     }
 
@@ -93,6 +108,19 @@ impl Turns {
         self.in_lane(owner, None, effect).await
     }
 
+    /// Waits for the turn of whoever reads much.
+    ///
+    /// # Errors
+    ///
+    /// As [`Turns::of`].
+    pub(super) async fn to_read(self: &Arc<Self>, caller: &Caller) -> Result<Reading, ManageError> {
+        let lane = Lane::Reads(caller.principal.owner().to_owned());
+        Ok(Reading {
+            _place: self.place(lane, 1).await?,
+            _permit: in_time(self.reading.clone()).await?,
+        })
+    }
+
     async fn in_lane(
         self: &Arc<Self>,
         owner: &str,
@@ -119,6 +147,11 @@ impl Turns {
     }
 
     async fn within(self: &Arc<Self>, lane: Lane, most: usize, effect: Effect) -> Result<Turn, ManageError> {
+        let _place = Some(self.place(lane, most).await?);
+        Ok(Turn { _place, effect })
+    }
+
+    async fn place(self: &Arc<Self>, lane: Lane, most: usize) -> Result<Arc<Place>, ManageError> {
         // Before waiting, so that whoever gives up leaves nothing behind.
         let mut place = Place {
             turns: self.clone(),
@@ -131,8 +164,7 @@ impl Turns {
             queue.or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
         };
         place.permit = Some(in_time(queue).await?);
-        let _place = Some(Arc::new(place));
-        Ok(Turn { _place, effect })
+        Ok(Arc::new(place))
     }
 
     /// Waits until the change may be made: to be held, like the turn, until it is.
@@ -155,7 +187,7 @@ async fn in_time(queue: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ManageEr
     match timeout(PATIENCE, queue.acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(closed)) => Err(ManageError::unavailable(closed.into())),
-        Err(_) => Err(ManageError::unavailable("too many changes are under way".into())),
+        Err(_) => Err(ManageError::unavailable("too many others are under way".into())),
     }
 }
 

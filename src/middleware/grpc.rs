@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body::{Body, Frame, SizeHint};
@@ -44,7 +44,9 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// `ServiceBuilder::new().layer(GrpcStatus).layer(auth).layer(AnyBody)` before the services of `tonic`. Where browsers speak gRPC-Web, what translates that goes outside
 /// of both.
 ///
-/// A refusal of a request whose `Content-Type` is `application/grpc`, or begins with `application/grpc+` or `application/grpc;`, becomes a response of
+/// **Not around [forward authentication](crate::router::Services::forward_auth)**: to a proxy 200 means that the request may come in.
+///
+/// A refusal of a `POST` whose `Content-Type` is `application/grpc`, or begins with `application/grpc+` or `application/grpc;`, becomes a response of
 /// trailers alone, which is 200 in HTTP, with these codes of gRPC:
 ///
 /// | refusal | `grpc-status` |
@@ -103,7 +105,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let kind = request.headers().get(CONTENT_TYPE).filter(|kind| is_grpc(kind));
+        // Proxies that ask before they pass a request on copy its fields, and ask by `GET`: to them 200 would mean yes.
+        let is_call = request.method() == Method::POST;
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.filter(|kind| is_call && is_grpc(kind));
         ResponseFuture {
             grpc: kind.cloned(),
             inner: self.inner.call(request),

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{HOST, ORIGIN, UPGRADE},
+    header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, UPGRADE},
     uri::Authority,
 };
 
@@ -20,7 +20,9 @@ pub(crate) fn may_ask(method: &Method, headers: &HeaderMap, uri: &Uri) -> bool {
         return comes_from_here(headers, uri);
     }
     // A handshake that any page may make, and no rule of the browser keeps from reading: but a program sends neither field.
-    !headers.contains_key(UPGRADE) || same_origin(headers, uri).unwrap_or(true)
+    // Proxies that ask before they pass it on keep `Upgrade` to themselves.
+    let is_handshake = headers.contains_key(UPGRADE) || headers.contains_key(SEC_WEBSOCKET_KEY);
+    !is_handshake || same_origin(headers, uri).unwrap_or(true)
 }
 
 /// Whether a request comes from a page of the same origin, as its browser says in `Sec-Fetch-Site`, or else in `Origin`; `None` where it
@@ -253,13 +255,16 @@ mod tests {
 
     #[test]
     fn a_handshake_is_open_to_programs_and_to_the_same_origin() {
-        const HANDSHAKE: [(&str, &str); 2] = [("host", "app.example"), ("upgrade", "websocket")];
-        let ask = |more: &[(&str, &str)]| allowed("GET", &[&HANDSHAKE, more].concat());
-        assert!(ask(&[]));
-        assert!(ask(&[("origin", "https://app.example")]));
-        assert!(ask(&[("sec-fetch-site", "same-origin")]));
-        assert!(!ask(&[("origin", "https://evil.example")]));
-        assert!(!ask(&[("origin", "null")]));
-        assert!(!ask(&[("sec-fetch-site", "cross-site")]));
+        const HOST: (&str, &str) = ("host", "app.example");
+        // The second as a proxy tells of it.
+        for handshake in [("upgrade", "websocket"), ("sec-websocket-key", "x")] {
+            let ask = |more: &[(&str, &str)]| allowed("GET", &[&[HOST, handshake], more].concat());
+            assert!(ask(&[]));
+            assert!(ask(&[("origin", "https://app.example")]));
+            assert!(ask(&[("sec-fetch-site", "same-origin")]));
+            assert!(!ask(&[("origin", "https://evil.example")]));
+            assert!(!ask(&[("origin", "null")]));
+            assert!(!ask(&[("sec-fetch-site", "cross-site")]));
+        }
     }
 }

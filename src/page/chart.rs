@@ -12,6 +12,7 @@ const WIDTH: u64 = 16;
 
 /// A bar a day, the last on the right.
 pub(super) struct Chart {
+    pub(super) is_counted: bool,
     pub(super) bars: Vec<Bar>,
     pub(super) width: u64,
     pub(super) allowed: u64,
@@ -33,8 +34,9 @@ pub(super) struct Bar {
 }
 
 impl Chart {
-    /// Of days that end with the one that `now` is in.
-    pub(super) fn new(days: &[Day], now: SystemTime) -> Self {
+    /// Of days that end with the one that `now` is in, if they were counted.
+    pub(super) fn new(counted: Option<&[Day]>, now: SystemTime) -> Self {
+        let days = counted.unwrap_or_default();
         let most = days.iter().map(|day| day.allowed + day.refused).max();
         let most = most.unwrap_or_default();
         // What there is can be seen, however little it is.
@@ -59,6 +61,7 @@ impl Chart {
             }
         });
         Self {
+            is_counted: counted.is_some(),
             bars: bars.collect(),
             width: STEP * days.len() as u64 - (STEP - WIDTH).min(STEP * days.len() as u64),
             allowed: days.iter().map(|day| day.allowed).sum(),

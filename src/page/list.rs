@@ -23,7 +23,7 @@ use crate::{
 const ROWS: usize = 25;
 /// Looking for a word takes reading keys: so many at first, then more at a time, and so many in all before it is asked whether to go on.
 const FEW: u32 = 200;
-const MANY: u32 = 2000;
+const MANY: u32 = 500;
 const MOST: usize = 10_000;
 /// No name is longer.
 const MAX_WORD: usize = 100;

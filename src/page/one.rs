@@ -108,7 +108,7 @@ async fn page<'a>(ask: &'a Ask, query: &Fields) -> Result<One<'a>, ManageError> 
             .as_ref()
             .map(|column| (column.heading.as_str(), (column.text)(&key))),
         warning: warning(&key, now, t),
-        chart: uses.map(|uses| Chart::new(&uses.days(id, now), now)),
+        chart: uses.map(|uses| Chart::new(uses.days(id, now).as_deref(), now)),
         activity: events.into_iter().map(|event| happened(event, now, t)).collect(),
         older: older.map(|seq| f.at(&format!("/{id}?before={seq}#activity"))),
         may: may(ask, &key, now),

@@ -207,6 +207,7 @@ texts! {
     usage: "Requests a day",
     usage_note: "Counted by this server since it was started; others count for themselves.",
     usage_none: "No requests have been counted since this server was started.",
+    usage_unknown: "This server counts the requests of a limited number of keys, and this one may not be among them.",
     usage_allowed: "Allowed",
     usage_refused: "Refused",
     usage_day: "Day",

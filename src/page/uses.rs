@@ -45,18 +45,16 @@ impl Uses {
         Self { tallies, delay }
     }
 
-    /// The last days, of which the last is the one that `now` is in.
-    pub(super) fn days(&self, id: KeyId, now: SystemTime) -> Vec<Day> {
+    /// The last days, of which the last is the one that `now` is in; `None` where they may not have been counted.
+    pub(super) fn days(&self, id: KeyId, now: SystemTime) -> Option<Vec<Day>> {
         let now = u64::try_from(to_unix_ms(now)).unwrap_or_default();
-        let counted = self.tallies.days(id, now, DAYS).into_iter();
-        counted
-            .map(|(allowed, refused)| Day { allowed, refused })
-            .collect()
+        let counted = self.tallies.days(id, now, DAYS)?.into_iter();
+        Some(counted.map(|(allowed, refused)| Day { allowed, refused }).collect())
     }
 
     /// A moment of the last day on which this process counted a use. Whoever is refused with a good key uses it, too.
     fn counted(&self, id: KeyId, now: SystemTime) -> Option<SystemTime> {
-        let days = self.days(id, now);
+        let days = self.days(id, now)?;
         let ago = days
             .iter()
             .rev()

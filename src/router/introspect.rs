@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{extract::State, response::Response};
-use http::Extensions;
 use serde::Serialize;
 
 use super::{
@@ -16,9 +15,9 @@ use super::{
 use crate::{
     access::{AddressList, Requirement, Scope},
     authn::{Inspected, RefusalKind},
+    budget::Household,
     clock::to_unix_ms,
     extract::{Requires, Scoped},
-    middleware::household,
     principal::Principal,
 };
 
@@ -67,15 +66,11 @@ impl Requires for MayAsk {
 pub(super) async fn introspect(
     caller: Scoped<MayAsk>,
     State(services): State<Arc<Services>>,
-    extensions: Extensions,
     TokenForm(token): TokenForm,
 ) -> Result<Response, FormProblem> {
     caller.done_reading();
     let authenticator = &services.gate.authenticator;
-    match authenticator
-        .inspect(token.as_bytes(), household(&extensions))
-        .await
-    {
+    match authenticator.inspect(token.as_bytes(), Household::Service).await {
         Inspected::Good(principal) => Ok(shown(&TokenView::of(&principal, services.scopes.as_deref()))),
         // That it is not good would be a verdict, and there is none.
         Inspected::Refused(refusal) if refusal.kind() == RefusalKind::AuthUnavailable => {

@@ -1,6 +1,6 @@
 //! `POST`: a token of another issuer for a key (RFC 8693).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
@@ -15,11 +15,14 @@ use crate::{
     exchange::{Exchange, ExchangeErrorKind, TokenRequest},
     key::Secret,
     manage::IssuedKey,
-    middleware::ClientAddress,
+    middleware::{ClientAddress, Gate},
 };
 
 /// The largest body, in bytes: twice the longest token.
 const MAX_BODY: usize = 32 * 1024;
+
+/// How many fields a form may have. RFC 8693 has nine; each is compared with all others.
+const MAX_FIELDS: usize = 32;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -43,14 +46,33 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// | 400 `invalid_scope`, `invalid_target` | the policy does not give that |
 /// | 413, 415 `invalid_request` | more than 32 KiB; not `application/x-www-form-urlencoded` |
 /// | 503 `temporarily_unavailable`, with `Retry-After` | the issuer or the store cannot be reached, or there are too many at a time |
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
-pub struct TokenRouter(Exchange);
+pub struct TokenRouter(Arc<Redeemer>);
+
+struct Redeemer {
+    exchange: Exchange,
+    /// By which the client behind a proxy is found.
+    gate: Option<Arc<Gate>>,
+}
+
+impl fmt::Debug for TokenRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exchange = &self.0.exchange;
+        f.debug_tuple("TokenRouter").field(exchange).finish()
+    }
+}
 
 impl TokenRouter {
-    /// A router that gives keys by this.
+    /// A router that gives keys by this. The log has the address of whoever connects, unless something outside has put a
+    /// [`ClientAddress`] into the extensions of the request: [`ApiKeyAuth::token_router`](crate::ApiKeyAuth::token_router) goes by its `trusted_proxies`.
     pub fn new(exchange: Exchange) -> Self {
-        Self(exchange)
+        Self(Arc::new(Redeemer { exchange, gate: None }))
+    }
+
+    pub(crate) fn behind(exchange: Exchange, gate: Arc<Gate>) -> Self {
+        let gate = Some(gate);
+        Self(Arc::new(Redeemer { exchange, gate }))
     }
 
     /// The router, for an application with whatever state.
@@ -59,7 +81,7 @@ impl TokenRouter {
             .route("/", post(exchange))
             .method_not_allowed_fallback(handlers::other_method)
             .layer(DefaultBodyLimit::max(MAX_BODY))
-            .with_state(Arc::new(self.0))
+            .with_state(self.0)
     }
 }
 
@@ -69,13 +91,19 @@ impl<S: Clone + Send + Sync + 'static> From<TokenRouter> for Router<S> {
     }
 }
 
-async fn exchange(State(exchange): State<Arc<Exchange>>, request: Request) -> Result<Response, FormProblem> {
+async fn exchange(
+    State(redeemer): State<Arc<Redeemer>>,
+    mut request: Request,
+) -> Result<Response, FormProblem> {
+    if let Some(gate) = &redeemer.gate {
+        gate.locate(&mut request);
+    }
     let address = ClientAddress::of(request.extensions());
     let request_id = request.headers().get("x-request-id");
     let request_id = request_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
     let form = Form::read(request).await?;
     let wanted = form.wanted()?.address(address).request_id(request_id);
-    let issued = exchange.redeem(wanted).await.map_err(|error| {
+    let issued = redeemer.exchange.redeem(wanted).await.map_err(|error| {
         let after = error.retry_after().unwrap_or_default();
         match error.kind() {
             ExchangeErrorKind::Refused => FormProblem::Grant,
@@ -129,6 +157,9 @@ impl Form {
         let body = form::body(request).await?;
         let mut fields: Vec<(String, Secret)> = Vec::new();
         for (name, value) in form_urlencoded::parse(&body) {
+            if fields.len() == MAX_FIELDS {
+                return Err(FormProblem::Invalid("There are too many fields."));
+            }
             // Which of the two was meant, nobody knows.
             if fields.iter().any(|(other, _)| *other == name) {
                 return Err(FormProblem::Invalid("A field comes twice."));

@@ -55,6 +55,12 @@ pub(super) async fn below(
 
 async fn verify(services: &Services, request: Request, strict: bool) -> Result<Response, Problem> {
     let (mut head, _) = request.into_parts();
+    if head.headers.keys().any(is_alias) {
+        return Err(Problem::invalid(
+            "headers",
+            "must have no field that some read as X-Auth-*",
+        ));
+    }
     let caller = <Principal as FromRequestParts<()>>::from_request_parts(&mut head, &()).await?;
     if caller.kind() == PrincipalKind::Session && !services.gate.reader.is_bearer(&head.headers) {
         check_origin(&head, &caller)?;
@@ -77,6 +83,17 @@ async fn verify(services: &Services, request: Request, strict: bool) -> Result<R
     headers.insert(KEY_ID, visible(caller.key_id().unwrap_or_default()));
     headers.insert(SCOPES, said(scopes.unwrap_or_default()));
     Ok(response)
+}
+
+/// What CGI, WSGI and their like cannot tell from the fields by which the service is told who is calling, and a proxy that replaces those leaves alone.
+fn is_alias(name: &HeaderName) -> bool {
+    const PREFIX: &str = "x-auth-";
+    let start = name.as_str().as_bytes().get(..PREFIX.len()).unwrap_or_default();
+    let is_prefix = start
+        .iter()
+        .zip(PREFIX.bytes())
+        .all(|(byte, expected)| *byte == expected || (*byte, expected) == (b'_', b'-'));
+    start.len() == PREFIX.len() && is_prefix && name.as_str().contains('_')
 }
 
 /// A browser sends what a session is recognised by along with whatever another site has it ask for, and proxies ask by `GET` about any of it.

@@ -171,7 +171,7 @@ impl ApiKeyAuth {
     /// As [`ApiKeyAuth::exchange`].
     #[cfg(feature = "oidc")]
     pub fn token_router(&self, policies: TrustPolicies) -> Result<TokenRouter, BuildError> {
-        Ok(TokenRouter::new(self.exchange(policies)?))
+        Ok(TokenRouter::behind(self.exchange(policies)?, self.gate.clone()))
     }
 
     /// Changes a key in a table of the application's own, so that no verdict from before survives it: the work runs in a task of its own,

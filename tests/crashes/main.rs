@@ -1,4 +1,4 @@
-//! The demo server killed in the middle of a storm of mints, rotations and revokes: what it had answered stands, and the rest is
+//! The demo server killed in the middle of a storm of mints, rotations, revokes and exchanges: what it had answered stands, and the rest is
 //! there as a whole or not at all.
 //!
 //! `CRASHES=100` kills it that often on each database, rather than [`KILLS`] times.
@@ -12,11 +12,28 @@ mod support;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+#[path = "../exchange/signer.rs"]
+#[expect(dead_code, reason = "tests of exchanges need other keys")]
+mod signer;
+
+#[path = "../exchange/transport.rs"]
+#[expect(dead_code, reason = "tests of exchanges need TLS")]
+mod transport;
+
+#[path = "../exchange/issuer.rs"]
+#[expect(dead_code, reason = "tests of exchanges need issuers that behave otherwise")]
+mod issuer;
+
+#[path = "../exchange/workflow.rs"]
+mod workflow;
+
 mod place;
 
 mod storm;
 
 mod promises;
+
+mod exchanges;
 
 use std::{
     env,
@@ -46,15 +63,19 @@ fn kills() -> usize {
     env::var("CRASHES").map_or(KILLS, |kills| kills.parse().expect("CRASHES is a number"))
 }
 
-/// Kills the server while all clients wait for answers, and gives what each has been told.
-fn kill_in_a_storm(server: &Server, kill: usize) -> Vec<Told> {
-    let answers = &AtomicUsize::new(0);
+/// Kills the server while all clients wait for answers, and gives what each has been told. Each counts the answers it gets.
+fn kill_in_a_storm<T: Send>(
+    server: &Server,
+    kill: usize,
+    client: impl Fn(usize, &AtomicUsize) -> T + Sync,
+) -> Vec<T> {
+    let (answers, client) = (&AtomicUsize::new(0), &client);
     // Early and late, and anywhere between two answers.
     let enough = 1 + kill * 37 % 80;
     let moment = Duration::from_micros(kill as u64 * 379 % 4000);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|client| scope.spawn(move || storm(server.address, client, answers)))
+            .map(|number| scope.spawn(move || client(number, answers)))
             .collect();
         let begun = Instant::now();
         while answers.load(Ordering::Relaxed) < enough && begun.elapsed() < PATIENCE {
@@ -73,13 +94,19 @@ fn kill_in_a_storm(server: &Server, kill: usize) -> Vec<Told> {
     })
 }
 
+fn storm_until(server: &Server, kill: usize) -> Vec<Told> {
+    kill_in_a_storm(server, kill, |client, answers| {
+        storm(server.address, client, answers)
+    })
+}
+
 fn survives(place: &Place) {
     let begun = Instant::now();
     let mut promises = Promises::default();
     let setup = place.setup();
     let mut server = setup.start();
     for kill in 0..kills() {
-        let told = kill_in_a_storm(&server, kill);
+        let told = storm_until(&server, kill);
         drop(server);
         // Nobody else has the database open: what the killed one left behind is for the next to deal with.
         server = setup.start();
@@ -107,7 +134,7 @@ fn what_was_answered_before_a_kill_stands_on_postgres() {
 fn finds_what_is_not_whole(place: &Place) {
     let setup: Setup = place.setup();
     let server = setup.start();
-    let told = kill_in_a_storm(&server, 79);
+    let told = storm_until(&server, 79);
     drop(server);
     assert_eq!(place.faults(&setup), Vec::<String>::new());
     for (damage, faults) in place::DAMAGES {

@@ -186,6 +186,25 @@ impl Place {
         counted.expect("a number")
     }
 
+    /// The texts that SQL gives: one statement for SQLite, one for PostgreSQL.
+    pub(crate) fn texts(&self, setup: &Setup, [sqlite, postgres]: [&'static str; 2]) -> Vec<String> {
+        let texts = self.runtime.block_on(async {
+            match &self.postgres {
+                None => {
+                    let mut connection = open(setup).await?;
+                    let texts = sqlx::query_scalar(sqlite).fetch_all(&mut connection).await?;
+                    connection.close().await.map(|()| texts)
+                }
+                Some(database) => {
+                    let mut connection = PgConnection::connect(&database.url()).await?;
+                    let texts = sqlx::query_scalar(postgres).fetch_all(&mut connection).await?;
+                    connection.close().await.map(|()| texts)
+                }
+            }
+        });
+        texts.expect("texts")
+    }
+
     /// SQL that both databases understand.
     pub(crate) fn sql(&self, setup: &Setup, statement: &str) {
         match &self.postgres {

@@ -5,12 +5,11 @@ use std::{sync::Barrier, thread, time::SystemTime};
 use serde_json::json;
 
 use crate::{
-    demo::request,
     issuer::Issuer,
     postgres::Database,
     signer::{EC, RSA},
     support::server::{Server, Setup},
-    world::{claims, deploy},
+    workflow::{claims, deploy, request},
 };
 
 #[test]

@@ -5,13 +5,16 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::{
+    authority::Authority,
     issuer::{Behaviour, Issuer},
     signer::{EC, NEXT, RSA},
     support::{
         http::{Response, json_request, with_body},
-        server::{EXTERNAL, Server, Setup},
+        server::{EXTERNAL, Server, Setup, X_EXTERNAL},
     },
-    world::{GRANT, ID_TOKEN, claims, deploy, form},
+    tls::strict,
+    transport::Transport,
+    workflow::{GRANT, ID_TOKEN, claims, deploy, form, request},
 };
 
 fn setup(issuer: &Issuer) -> Setup {
@@ -22,12 +25,6 @@ fn setup(issuer: &Issuer) -> Setup {
 
 fn fresh(issuer: &Issuer) -> Value {
     claims(issuer.url(), SystemTime::now())
-}
-
-pub(crate) fn request(token: &str) -> Vec<u8> {
-    let body = form(&[GRANT, ID_TOKEN, ("subject_token", token)]);
-    let fields = ["Content-Type: application/x-www-form-urlencoded"];
-    with_body("POST", "/api/v1/token", &fields, Some(&body))
 }
 
 fn exchange(server: &Server, token: &str) -> Response {
@@ -181,6 +178,26 @@ fn whatever_its_row_says_it_makes_no_key() {
 }
 
 #[test]
+fn the_log_has_the_client_of_a_proxy() {
+    let issuer = Issuer::start();
+    let setup = setup(&issuer).arguments(&["--trust-proxy", "127.0.0.1"]);
+    let server = setup.start();
+    let body = form(&[GRANT, ID_TOKEN, ("subject_token", &RSA.token(&fresh(&issuer)))]);
+    let fields = [
+        "Content-Type: application/x-www-form-urlencoded",
+        "X-Forwarded-For: 203.0.113.7",
+    ];
+    let request = with_body("POST", "/api/v1/token", &fields, Some(&body));
+    let given = key(&server.exchange(&request));
+    let whoami = server.get("/api/v1/whoami", &[&format!("X-Key: {given}")]).json();
+    let id = whoami["key_id"].as_str().expect("an id");
+    let events = server
+        .get(&format!("/api/v1/keys/{id}/events"), &[X_EXTERNAL])
+        .json();
+    assert_eq!(events["data"][0]["address"], "203.0.113.7", "{events}");
+}
+
+#[test]
 fn an_issuer_that_is_away_is_503_and_what_is_known_goes_on() {
     let mut issuer = Issuer::start();
     let server = setup(&issuer).start();
@@ -205,6 +222,40 @@ fn an_issuer_that_is_away_is_503_and_what_is_known_goes_on() {
     );
     issuer.restart();
     key(&exchange(&server, &RSA.token(&fresh(&issuer))));
+}
+
+#[test]
+fn an_issuer_within_a_company_is_believed_by_its_own_authority_alone() {
+    let (authority, other) = (Authority::new("Internal"), Authority::new("Other"));
+    let transport = |authority: &Authority| Transport::Tls(authority.server("localhost"));
+    let mut issuer = Issuer::start_as("https://localhost", transport(&other));
+    // Beside the file that names it, where the server runs.
+    let trust = strict(issuer.url(), "allow_private = true\nca_file = \"ca.pem\"");
+    let server = Setup::with_external_key()
+        .file("ca.pem", &authority.pem())
+        .file("trust.toml", &trust)
+        .arguments(&["--oidc-config", "trust.toml"])
+        .start();
+    let token = RSA.token(&fresh(&issuer));
+    assert_error(&exchange(&server, &token), 503, "temporarily_unavailable");
+    assert_eq!(issuer.reached(), (1, 0));
+    issuer.restart_as(transport(&authority));
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let bearer = format!("Authorization: Bearer {}", key(&exchange(&server, &token)));
+    let who = server.get("/api/v1/whoami", &[&bearer]).json();
+    assert_eq!(who["owner"], "oidc:deploy", "{who}");
+    // Whoever runs it is told what was wrong, once, and nothing of the token.
+    let log = server.stop().log;
+    let failed: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("the keys of an issuer cannot be got"))
+        .collect();
+    assert_eq!(failed.len(), 1, "{log}");
+    assert!(
+        failed[0].contains("UnknownIssuer") && failed[0].contains(issuer.url()),
+        "{log}"
+    );
+    assert!(!log.contains(&token), "{log}");
 }
 
 #[test]

@@ -180,3 +180,15 @@ async fn other_methods_are_told_which_there_is() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_form_of_very_many_fields_is_refused_before_they_are_compared() {
+    let world = World::new();
+    let token = world.token();
+    let good = form(&[GRANT, ID_TOKEN, ("subject_token", &token)]);
+    let others = |count: usize| (0..count).map(|i| format!("&x{i}")).collect::<String>();
+    let answer = world.post(&format!("{good}{}", others(30))).await;
+    answer.assert_error(400, "invalid_request");
+    assert!(answer.text.contains("too many fields"), "{answer:?}");
+    world.post(&format!("{good}{}", others(29))).await.key();
+}

@@ -5,6 +5,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver},
     },
     thread::{self, JoinHandle},
 };
@@ -20,7 +21,11 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
 
-use crate::signer::{EC, RSA};
+use crate::{
+    signer::{EC, RSA},
+    support::PATIENCE,
+    transport::{Door, Parting, Transport},
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Behaviour {
@@ -31,6 +36,10 @@ pub(crate) enum Behaviour {
     Endless,
     Oversized,
     Redirecting,
+    /// Says that what it says about itself is with another.
+    Moved(String),
+    /// Says that its keys are with another.
+    KeysMoved(String),
     Failing,
     /// Says that it is another.
     Lying,
@@ -46,39 +55,52 @@ struct Shared {
     discovered: AtomicUsize,
     got: AtomicUsize,
     elsewhere: AtomicUsize,
+    /// Connections, whether or not anything was asked on them.
+    opened: Arc<AtomicUsize>,
 }
 
 /// Runs until it is dropped.
 pub(crate) struct Issuer {
     shared: Arc<Shared>,
     address: SocketAddr,
+    origin: String,
+    transport: Transport,
+    partings: Receiver<Parting>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
 }
 
 impl Issuer {
     pub(crate) fn start() -> Self {
-        let keys = json!({"keys": [RSA.jwk(), EC.jwk()]});
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), keys)
+        Self::start_as("http://127.0.0.1", Transport::Plain)
     }
 
-    fn start_at(address: SocketAddr, keys: Value) -> Self {
+    /// What it says that its address is, but for the port, and what it is like to connect to.
+    pub(crate) fn start_as(origin: &str, transport: Transport) -> Self {
+        let keys = json!({"keys": [RSA.jwk(), EC.jwk()]});
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), origin, transport, keys)
+    }
+
+    fn start_at(address: SocketAddr, origin: &str, transport: Transport, keys: Value) -> Self {
         let listener = std::net::TcpListener::bind(address).expect("a port");
         listener.set_nonblocking(true).expect("non-blocking");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
-            url: format!("http://{address}"),
+            url: format!("{origin}:{}", address.port()),
             behaviour: Mutex::new(Behaviour::Well),
             keys: Mutex::new(keys),
             discovered: AtomicUsize::new(0),
             got: AtomicUsize::new(0),
             elsewhere: AtomicUsize::new(0),
+            opened: Arc::default(),
         });
         let app = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/jwks", get(jwks))
             .fallback(elsewhere)
             .with_state(shared.clone());
+        let (parting, partings) = mpsc::channel();
+        let (opened, door) = (shared.opened.clone(), transport.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = thread::spawn(move || {
             let runtime = Builder::new_current_thread()
@@ -86,9 +108,14 @@ impl Issuer {
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                let listener = TcpListener::from_std(listener).expect("a listener");
+                let door = Door {
+                    listener: TcpListener::from_std(listener).expect("a listener"),
+                    transport: door,
+                    opened,
+                    partings: parting,
+                };
                 tokio::select! {
-                    _ = axum::serve(listener, app) => {}
+                    _ = axum::serve(door, app) => {}
                     _ = stopped => {}
                 }
             });
@@ -96,6 +123,9 @@ impl Issuer {
         Self {
             shared,
             address,
+            origin: origin.to_owned(),
+            transport,
+            partings,
             stop: Some(stop),
             running: Some(running),
         }
@@ -124,6 +154,21 @@ impl Issuer {
         self.shared.elsewhere.load(Ordering::Relaxed)
     }
 
+    /// How often it was connected to, and how often it was then asked for anything.
+    pub(crate) fn reached(&self) -> (usize, usize) {
+        let shared = &self.shared;
+        let asked = [&shared.discovered, &shared.got, &shared.elsewhere];
+        let asked = asked.iter().map(|count| count.load(Ordering::Relaxed));
+        (shared.opened.load(Ordering::Relaxed), asked.sum())
+    }
+
+    /// How the next of those went away who connected and did not get as far as a request.
+    pub(crate) fn parting(&self) -> Parting {
+        self.partings
+            .recv_timeout(PATIENCE)
+            .expect("somebody who goes away")
+    }
+
     pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(running) = self.running.take() {
@@ -133,10 +178,15 @@ impl Issuer {
 
     /// At the same address as before.
     pub(crate) fn restart(&mut self) {
+        self.restart_as(self.transport.clone());
+    }
+
+    /// At the same address as before, and another thing to connect to.
+    pub(crate) fn restart_as(&mut self, transport: Transport) {
+        self.stop();
         let keys = self.shared.keys.lock().expect("the lock").clone();
-        let (address, discovered) = (self.address, self.shared.url.clone());
-        *self = Self::start_at(address, keys);
-        assert_eq!(self.url(), discovered);
+        let (address, origin) = (self.address, self.origin.clone());
+        *self = Self::start_at(address, &origin, transport, keys);
     }
 }
 
@@ -150,6 +200,10 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Response {
     shared.discovered.fetch_add(1, Ordering::Relaxed);
     let behaviour = shared.behaviour.lock().expect("the lock").clone();
     let url = &shared.url;
+    if let Behaviour::Moved(to) = &behaviour {
+        let to = format!("{to}/.well-known/openid-configuration");
+        return (StatusCode::FOUND, [(LOCATION, to)]).into_response();
+    }
     let (issuer, jwks) = match &behaviour {
         Behaviour::Lying => ("https://issuer.example".to_owned(), format!("{url}/jwks")),
         Behaviour::KeysAt(jwks) => (url.clone(), jwks.clone()),
@@ -177,6 +231,7 @@ async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
             let to = format!("{}/moved", shared.url);
             (StatusCode::FOUND, [(LOCATION, to)]).into_response()
         }
+        Behaviour::KeysMoved(to) => (StatusCode::FOUND, [(LOCATION, format!("{to}/jwks"))]).into_response(),
         Behaviour::Failing => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Behaviour::Garbled => "<html>".into_response(),
         _ => keys.into_response(),

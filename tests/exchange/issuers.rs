@@ -161,6 +161,21 @@ async fn whoever_waits_for_one_issuer_does_not_keep_those_of_another() {
     assert_eq!(slow.asked(), 1);
 }
 
+#[tokio::test]
+async fn whoever_waits_for_keys_that_are_not_there_does_not_keep_those_who_need_no_others() {
+    let world = World::new();
+    world.exchange(&world.token()).await.key();
+    world.issuer.behave(Behaviour::Silent);
+    let stuck: Vec<String> = (0..100).map(|_| NEXT.token(&world.claims())).collect();
+    let token = world.token();
+    let waiting = futures_util::future::join_all(stuck.iter().map(|token| world.exchange(token)));
+    let (waited, given) = tokio::join!(waiting, world.exchange(&token));
+    given.key();
+    waited
+        .iter()
+        .for_each(|answer| answer.assert_error(503, "temporarily_unavailable"));
+}
+
 #[test]
 fn an_issuer_is_asked_over_tls_or_not_at_all() {
     for (issuer, more, told) in [

@@ -14,7 +14,13 @@ mod passed_on;
 
 mod signer;
 
+mod authority;
+
+mod transport;
+
 mod issuer;
+
+mod workflow;
 
 mod world;
 
@@ -28,6 +34,8 @@ mod timing;
 
 mod issuers;
 
+mod tls;
+
 mod keys;
 
 mod forms;
@@ -37,3 +45,9 @@ mod demo;
 mod configuration;
 
 mod cluster;
+
+mod model;
+
+mod steps;
+
+mod sequences;

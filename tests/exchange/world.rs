@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, routing::get};
 use http::{Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -17,67 +16,12 @@ use tower_api_key::{
     event::{KeyEventKind, LoggedEvent},
     exchange::TrustPolicies,
     manage::{Keys, Policy},
+    principal::Principal,
     store::{EventQuery, KeyQuery, MemoryStore},
 };
 
+pub(crate) use crate::workflow::{AUDIENCE, GRANT, ID_TOKEN, claims, deploy, form};
 use crate::{issuer::Issuer, signer::RSA};
-
-pub(crate) const AUDIENCE: &str = "https://api.example.com";
-
-/// What the router is asked for.
-pub(crate) const GRANT: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
-pub(crate) const ID_TOKEN: (&str, &str) = ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token");
-
-/// A policy for a repository of GitHub, with the issuer in place of GitHub.
-pub(crate) fn deploy(issuer: &str) -> String {
-    format!(
-        r#"
-danger_allow_http_loopback = true
-
-[[policy]]
-name = "deploy"
-issuer = "{issuer}"
-audience = "{AUDIENCE}"
-scopes = ["issues:read", "issues:write"]
-resources = ["agent:alpha"]
-
-[policy.claims]
-repository_id = "1001"
-repository_owner_id = "2002"
-ref = "refs/heads/main"
-environment = "production"
-"#
-    )
-}
-
-/// The claims of a token that the policy takes; each has an id of its own.
-pub(crate) fn claims(issuer: &str, now: SystemTime) -> Value {
-    static IDS: AtomicUsize = AtomicUsize::new(0);
-    let now = now.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    json!({
-        "iss": issuer,
-        "aud": AUDIENCE,
-        "sub": "repo:octo/app:environment:production",
-        "jti": format!("id-{}", IDS.fetch_add(1, Ordering::Relaxed)),
-        "iat": now,
-        "nbf": now,
-        "exp": now + 300,
-        "repository": "octo/app",
-        "repository_id": "1001",
-        "repository_owner": "octo",
-        "repository_owner_id": "2002",
-        "ref": "refs/heads/main",
-        "environment": "production",
-        "event_name": "push",
-        "job_workflow_ref": "octo/app/.github/workflows/deploy.yml@refs/heads/main",
-    })
-}
-
-pub(crate) fn form(fields: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish()
-}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
@@ -113,6 +57,22 @@ impl Answer {
     }
 }
 
+/// Which key it is, whose, and what it may do.
+async fn who(caller: Principal) -> String {
+    let scopes: Vec<&str> = caller
+        .grants()
+        .granted_scopes()
+        .iter()
+        .map(|scope| scope.as_str())
+        .collect();
+    format!(
+        "{} {} {}",
+        caller.key_id().unwrap_or_default(),
+        caller.owner(),
+        scopes.join(" ")
+    )
+}
+
 pub(crate) struct World {
     pub(crate) issuer: Issuer,
     pub(crate) clock: ManualClock,
@@ -128,7 +88,12 @@ impl World {
     /// With policies for the issuer.
     pub(crate) fn with(policies: impl FnOnce(&str) -> String, policy: Policy) -> Self {
         let issuer = Issuer::start();
-        let policies = TrustPolicies::from_toml(&policies(issuer.url())).expect("policies");
+        let policies = policies(issuer.url());
+        Self::of(issuer, &policies, policy)
+    }
+
+    pub(crate) fn of(issuer: Issuer, policies: &str, policy: Policy) -> Self {
+        let policies = TrustPolicies::from_toml(policies).expect("policies");
         let clock = ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let store = MemoryStore::with_clock(clock.clone()).expect("a store");
         let auth = ApiKeyAuth::builder(store).clock(clock.clone()).policy(policy);
@@ -138,9 +103,12 @@ impl World {
             issuer,
             clock,
             keys: auth.keys().expect("there is a store").clone(),
-            app: Router::new()
-                .nest("/token", tokens.into_router())
-                .merge(Router::new().nest("/keys", auth.router()).layer(auth)),
+            app: Router::new().nest("/token", tokens.into_router()).merge(
+                Router::new()
+                    .nest("/keys", auth.router())
+                    .route("/who", get(who))
+                    .layer(auth),
+            ),
         }
     }
 

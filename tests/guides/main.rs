@@ -16,6 +16,10 @@ mod postgres;
 #[expect(dead_code, reason = "tests of the exchange forge tokens, too")]
 mod signer;
 
+#[path = "../exchange/transport.rs"]
+#[expect(dead_code, reason = "in tests of the exchange it is TLS, and broken")]
+mod transport;
+
 #[path = "../exchange/issuer.rs"]
 #[expect(dead_code, reason = "in tests of the exchange it fails and lies")]
 mod issuer;

@@ -195,6 +195,12 @@ fn guards(kind: Kind) {
         assert_eq!(head.all("x-auth-scopes"), ["issues:read"]);
         assert!(!answer.body.contains(&reader.key), "{answer:?}");
     }
+    // Nor as those write it who cannot tell the two apart.
+    for alias in ["X_Auth_Owner: root", "X-Auth_Owner: root"] {
+        let answer = gateway.get("/reports/x", &[&reader.bearer(), alias]);
+        let is_gone = answer.status == 200 && !answer.body.contains("root");
+        assert!(answer.status == 400 || is_gone, "{alias}: {answer:?}");
+    }
     // Where the answer has nothing to replace a claim by, the claim is gone, too.
     let answer = gateway.get("/reports/x", &[&[X_EXTERNAL], &claims[..]].concat());
     let head = seen(&answer);

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
@@ -21,7 +22,9 @@ use tower_api_key::key::KeyDigest;
 
 use crate::{
     support::{
-        http::{Response, request, with_body},
+        PATIENCE,
+        http::{Connection, Response, request, with_body},
+        keys::Minted,
         server::{EXTERNAL, Server, Setup, X_EXTERNAL},
     },
     table::{DISABLED, REVOKED},
@@ -314,6 +317,61 @@ fn where_it_cannot_be_done_it_is_to_be_tried_again() {
     drop(lock);
     assert_eq!(alert(&server, &json!([found(&key.key)])).status, 200);
     REVOKED.assert(&server.get("/api/v1/whoami", &[&key.bearer()]));
+}
+
+#[test]
+fn one_that_cannot_be_ended_keeps_no_other_from_it_and_its_owner_is_told_once() {
+    let github = Github::start();
+    let setup = github.setup();
+    let server = setup.start();
+    let database = setup.database();
+    let [broken, good] = [(); 2].map(|()| database.mint_scopes(&[]));
+    database.set(&broken, "scopes = '**'");
+    let both = json!([found(&broken.key), found(&good.key), found(EXTERNAL)]);
+    let refused = alert(&server, &both);
+    refused.assert_problem(503, "unavailable");
+    REVOKED.assert(&server.get("/api/v1/whoami", &[&good.bearer()]));
+    database.set(&broken, "scopes = ''");
+    assert_eq!(alert(&server, &both).status, 200);
+    REVOKED.assert(&server.get("/api/v1/whoami", &[&broken.bearer()]));
+    let told = |key: &Minted, log: &str| {
+        let lines = log.lines().filter(|line| line.contains(": leaked "));
+        lines.filter(|line| line.contains(&key.id.to_string())).count()
+    };
+    let log = server.stop().log;
+    assert_eq!((told(&good, &log), told(&broken, &log)), (1, 1), "{log}");
+}
+
+#[test]
+fn whoever_hangs_up_does_not_keep_a_key_good_nor_its_owner_in_the_dark() {
+    let github = Github::start();
+    let setup = github.setup();
+    let server = setup.start();
+    let database = setup.database();
+    let keys = [(); 3].map(|()| database.mint_scopes(&[]));
+    let body = Value::from(keys.iter().map(|key| found(&key.key)).collect::<Vec<_>>()).to_string();
+    let [identifier, signature] = signed(&GITHUB, "gh-1", &body);
+    // GitHub's keys are there already.
+    assert_eq!(alert(&server, &json!([])).status, 200);
+    let lock = database.lock();
+    let fields = [identifier.as_str(), &signature, "Content-Type: application/json"];
+    let mut connection = Connection::open(server.address);
+    connection.send(&with_body("POST", ALERTS, &fields, Some(&body)));
+    // It is at the lock, or not there yet: either way nobody waits for the answer.
+    thread::sleep(Duration::from_millis(300));
+    drop(connection);
+    thread::sleep(Duration::from_millis(100));
+    drop(lock);
+    let begun = Instant::now();
+    while keys
+        .iter()
+        .any(|key| server.get("/api/v1/whoami", &[&key.bearer()]).status == 200)
+    {
+        assert!(begun.elapsed() < PATIENCE, "a key is good");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let log = server.stop().log;
+    assert_eq!(log.matches(": leaked ").count(), 3, "{log}");
 }
 
 #[test]

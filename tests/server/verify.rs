@@ -301,3 +301,28 @@ fn a_session_is_let_in_only_for_what_no_other_site_can_have_it_ask_for() {
         Some("external")
     );
 }
+
+#[test]
+fn a_field_that_the_service_would_take_for_ours_is_refused() {
+    let server = Setup::with_external_key().start();
+    for field in [
+        "X_Auth_Owner: root",
+        "x_auth_owner: root",
+        "X-Auth_Owner: root",
+        "X_Auth-Scopes: keys:admin",
+        "X-Auth-Key_Id: 1",
+        "X_AUTH_: 1",
+    ] {
+        let answer = server.get(VERIFY, &[X_EXTERNAL, field]);
+        answer.assert_problem(400, "invalid-request");
+    }
+    // As they are, a proxy replaces them; and others are none of our business.
+    for field in [
+        "X-Auth-Owner: root",
+        "X_Authority: 1",
+        "X_Request_Id: 1",
+        "X_Auth: 1",
+    ] {
+        assert_eq!(server.get(VERIFY, &[X_EXTERNAL, field]).status, 200, "{field}");
+    }
+}

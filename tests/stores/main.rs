@@ -6,6 +6,8 @@ mod passed_on;
 
 mod broken;
 
+mod browsing;
+
 mod busy;
 
 mod conforming;

@@ -10,6 +10,8 @@ use dashmap::DashMap;
 
 use crate::key::KeyId;
 
+/// How long it is not looked again for keys that make room, after it was: that takes looking at all of them.
+const PAUSE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// So many days are kept.
 const KEPT: usize = 16;
@@ -25,6 +27,8 @@ pub(crate) struct Tallies(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     begun: AtomicBool,
+    /// When it was last looked for keys that make room.
+    swept_ms: AtomicU64,
     kept: DashMap<KeyId, Arc<Tally>>,
 }
 
@@ -48,14 +52,18 @@ impl Tallies {
 
     /// For a key that was looked up. Where there are too many keys, those make room that nobody has used since yesterday.
     pub(crate) fn counter(&self, id: KeyId, at_ms: u64) -> Counter {
-        let Inner { begun, kept } = &*self.0;
+        let Inner {
+            begun,
+            swept_ms,
+            kept,
+        } = &*self.0;
         if !begun.load(Relaxed) {
             return Counter(None);
         }
         if let Some(tally) = kept.get(&id) {
             return Counter(Some(tally.clone()));
         }
-        if kept.len() >= KEYS {
+        if kept.len() >= KEYS && is_due(swept_ms, at_ms) {
             let yesterday = (at_ms / DAY_MS).saturating_sub(1);
             kept.retain(|_, tally| Arc::strong_count(tally) > 1 || tally.last_day() >= yesterday);
         }
@@ -65,18 +73,18 @@ impl Tallies {
         Counter(Some(kept.entry(id).or_default().clone()))
     }
 
-    /// How many were allowed and refused on so many days, of which the last is the one with this moment.
-    pub(crate) fn days(&self, id: KeyId, at_ms: u64, days: usize) -> Vec<(u64, u64)> {
+    /// How many were allowed and refused on so many days, of which the last is the one with this moment. `None` where there may have been no room
+    /// to count them.
+    pub(crate) fn days(&self, id: KeyId, at_ms: u64, days: usize) -> Option<Vec<(u64, u64)>> {
         let today = at_ms / DAY_MS;
-        let tally = self
-            .0
-            .kept
-            .get(&id)
-            .map(|tally| tally.clone())
-            .unwrap_or_default();
+        let tally = match self.0.kept.get(&id) {
+            Some(tally) => tally.clone(),
+            None if self.0.kept.len() >= KEYS => return None,
+            None => Arc::default(),
+        };
         let ago = (0..days.min(KEPT)).rev();
-        ago.map(|ago| tally.on(today.saturating_sub(ago as u64)))
-            .collect()
+        let days = ago.map(|ago| tally.on(today.saturating_sub(ago as u64)));
+        Some(days.collect())
     }
 }
 
@@ -124,6 +132,13 @@ impl Tally {
     }
 }
 
+/// Whether it is time again, for one of those who ask.
+fn is_due(last_ms: &AtomicU64, at_ms: u64) -> bool {
+    let last = last_ms.load(Relaxed);
+    let is_past = at_ms.abs_diff(last) >= PAUSE_MS;
+    is_past && last_ms.compare_exchange(last, at_ms, Relaxed, Relaxed).is_ok()
+}
+
 fn slot_of(day: u64) -> usize {
     (day % KEPT as u64) as usize
 }
@@ -167,7 +182,11 @@ mod tests {
         let tallies = Tallies::default();
         let id = KeyId::generate();
         tallies.counter(id, NOON).admitted(&NOON.into());
-        assert_eq!(tallies.days(id, NOON, 1), [(0, 0)], "nobody has begun");
+        assert_eq!(
+            tallies.days(id, NOON, 1).expect("room"),
+            [(0, 0)],
+            "nobody has begun"
+        );
         tallies.begin();
         let counter = tallies.counter(id, NOON);
         for _ in 0..5 {
@@ -178,12 +197,22 @@ mod tests {
         let tomorrow = NOON + DAY_MS;
         // A key that is looked up anew goes on with the same.
         tallies.counter(id, tomorrow).admitted(&tomorrow.into());
-        assert_eq!(tallies.days(id, tomorrow, 3), [(0, 0), (4, 2), (1, 0)]);
+        assert_eq!(
+            tallies.days(id, tomorrow, 3).expect("room"),
+            [(0, 0), (4, 2), (1, 0)]
+        );
         let later = NOON + KEPT as u64 * DAY_MS;
-        assert_eq!(tallies.days(id, later, 1), [(0, 0)], "the slot is of another day");
+        assert_eq!(
+            tallies.days(id, later, 1).expect("room"),
+            [(0, 0)],
+            "the slot is of another day"
+        );
         counter.admitted(&later.into());
-        assert_eq!(tallies.days(id, later, 1), [(1, 0)]);
-        assert_eq!(tallies.days(KeyId::generate(), NOON, 2), [(0, 0), (0, 0)]);
+        assert_eq!(tallies.days(id, later, 1).expect("room"), [(1, 0)]);
+        assert_eq!(
+            tallies.days(KeyId::generate(), NOON, 2).expect("room"),
+            [(0, 0), (0, 0)]
+        );
     }
 
     #[test]
@@ -199,7 +228,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(tallies.days(id, NOON, 1), [(40_000, 0)]);
+        assert_eq!(tallies.days(id, NOON, 1).expect("room"), [(40_000, 0)]);
     }
 
     #[test]
@@ -212,9 +241,24 @@ mod tests {
         used.iter().for_each(|counter| counter.admitted(&NOON.into()));
         let one_more = |at_ms| tallies.counter(KeyId::generate(), at_ms).0.is_some();
         assert!(!one_more(NOON + 9 * DAY_MS), "all are in use");
+        assert_eq!(
+            tallies.days(KeyId::generate(), NOON, 1),
+            None,
+            "not counted, perhaps"
+        );
         drop(used);
         assert!(!one_more(NOON + DAY_MS), "all were used yesterday");
         assert!(one_more(NOON + 2 * DAY_MS));
         assert_eq!(tallies.0.kept.len(), 1);
+    }
+
+    #[test]
+    fn it_is_looked_for_room_once_a_minute() {
+        let last = AtomicU64::new(0);
+        let due = |seconds: u64| is_due(&last, NOON + seconds * 1000);
+        assert!(due(0) && !due(0) && !due(59));
+        assert!(due(60) && !due(61));
+        // Also where the date has been put back.
+        assert!(due(0));
     }
 }

@@ -5,6 +5,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(feature = "oidc")]
+mod tokens;
+
 use super::model::{Allowed, Dice};
 use crate::{
     key::{CreditAccount, KeyDigest, KeyId, KeyRecord, KeyStatus},
@@ -34,6 +37,8 @@ struct World {
     ceilings: HashMap<KeyId, Vec<Allowed>>,
     policy: Policy,
     realm: Arc<Realm>,
+    #[cfg(feature = "oidc")]
+    tokens: tokens::Tokens,
     digests: u64,
     made: u64,
     refused: u64,
@@ -47,6 +52,8 @@ impl World {
             ceilings: HashMap::new(),
             policy: Policy::new(),
             realm: Arc::default(),
+            #[cfg(feature = "oidc")]
+            tokens: tokens::Tokens::new(dice),
             digests: 0,
             made: 0,
             refused: 0,
@@ -87,6 +94,10 @@ impl World {
     /// One verb by the holder of one key, on another.
     fn step(&mut self, dice: &mut Dice) {
         self.now += Duration::from_secs(dice.below(15) as u64);
+        #[cfg(feature = "oidc")]
+        if dice.one_in(5) {
+            return self.exchange(dice);
+        }
         let caller = self.keys[dice.below(self.keys.len())].clone();
         let target = self.keys[dice.below(self.keys.len())].clone();
         // As it was let in, perhaps before the last change of it.
@@ -135,6 +146,10 @@ impl World {
                 "a key that is not good did something"
             );
         }
+        assert!(
+            writes.is_nothing() || !caller.exchanged,
+            "a key that was given for a token changed keys: {caller:?}"
+        );
         let maker = Allowed::of(caller);
         assert!(
             writes.is_nothing() || maker.may("keys:write"),
@@ -157,6 +172,10 @@ impl World {
             let old = key
                 .rotated_from
                 .and_then(|old| self.keys.iter().find(|key| key.id == old));
+            assert!(
+                old.is_none_or(|old| !old.exchanged) && !key.exchanged,
+                "took over from a key that was given for a token: {key:?}"
+            );
             let owner = old.map_or(&caller.owner, |old| &old.owner);
             assert_eq!(key.owner, *owner, "a key for somebody else");
             // A term may be new, as far as the caller could give it; nothing else is.
@@ -182,6 +201,7 @@ impl World {
             );
             assert_eq!(changed.version, kept.version + 1);
             assert_eq!((changed.digest, &changed.owner), (kept.digest, &kept.owner));
+            assert_eq!(changed.exchanged, kept.exchanged, "forgot where it is from");
             assert!(kept.revoked_at.is_none(), "a revoked key was changed: {kept:?}");
             assert!(
                 kept.owner == caller.owner || is_admin(caller),
@@ -190,18 +210,7 @@ impl World {
             *kept = changed.clone();
         }
         self.made += writes.insert.len() as u64;
-        // Every row its event, every event its row.
-        let about = |key: &KeyRecord| {
-            writes
-                .events
-                .iter()
-                .filter(|event| event.key_id == Some(key.id))
-                .count()
-        };
-        for key in writes.insert.iter().chain(&writes.update) {
-            assert_eq!(about(key), 1, "{writes:?}");
-        }
-        assert_eq!(writes.events.len(), writes.insert.len() + writes.update.len());
+        assert_events(&writes);
         for key in writes.insert.iter().chain(&writes.update) {
             let allowed = Allowed::of(key);
             let ceilings = &self.ceilings[&key.id];
@@ -241,6 +250,21 @@ impl World {
             );
         }
     }
+}
+
+/// Every row its event, every event its row.
+fn assert_events(writes: &Writes) {
+    let about = |key: &KeyRecord| {
+        writes
+            .events
+            .iter()
+            .filter(|event| event.key_id == Some(key.id))
+            .count()
+    };
+    for key in writes.insert.iter().chain(&writes.update) {
+        assert_eq!(about(key), 1, "{writes:?}");
+    }
+    assert_eq!(writes.events.len(), writes.insert.len() + writes.update.len());
 }
 
 fn is_admin(caller: &KeyRecord) -> bool {

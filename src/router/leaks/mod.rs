@@ -38,8 +38,9 @@ const MAX_BODY: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many texts of one alert are looked up. GitHub waits for 30 s.
 const MAX_LOOK_UPS: usize = 1000;
-/// How many alerts are worked on at a time.
+/// How many alerts are worked on at a time, and how many more may be in memory until it is known whether they are GitHub's.
 const AT_ONCE: usize = 2;
+const READ_AT_ONCE: usize = 16;
 /// What of an address is kept.
 const MAX_URL: usize = 500;
 
@@ -109,13 +110,14 @@ impl Services {
     ///
     /// The signature is of the body as it came (ECDSA with P-256 and SHA-256, in `Github-Public-Key-Signature`, by the key that
     /// `Github-Public-Key-Identifier` names), and is checked before anything is read of it: a request without a good one is 403. An alert that comes
-    /// again finds the keys revoked, and tells nobody anew. The log says that `github` did it, and where the key was found, in `reason`.
+    /// again finds the keys revoked, and tells nobody anew, but of static keys. The log says that `github` did it, and where the key was found, in `reason`.
     ///
     /// 200 is what GitHub takes as feedback: a list with the SHA-256 of each text in hexadecimal, and `true_positive` for a key that was minted or
-    /// imported here, good or not, and for a static key, which cannot be revoked here: the application is told. Where the store or GitHub's keys cannot be
-    /// reached it is 503, and what was revoked until then stays so.
+    /// imported here, good or not, and for a static key, which cannot be revoked here: the application is told. Where GitHub's keys cannot be had, or
+    /// the store does not answer for one of the keys, it is 503, and all others are revoked. It is done to its end also where GitHub hangs up.
     ///
-    /// An alert has 1 MiB at most, and 10 s to arrive. Of one alert 1000 texts are looked up, those first that come first; then it is 413.
+    /// An alert has 1 MiB at most, and 10 s to arrive; 16 are read at a time, and 503 tells the others to come again. Of one alert 1000 texts are looked up, those
+    /// first that come first; then it is 413.
     /// Without a store it is 500.
     pub fn github_alerts<S: Clone + Send + Sync + 'static>(&self, alerts: GithubAlerts) -> MethodRouter<S> {
         let receiver = Receiver {
@@ -123,6 +125,7 @@ impl Services {
             source: Guarded::new().danger_allow_http_loopback(alerts.http_loopback),
             target: alerts.public_keys.or_else(|| Target::parse(PUBLIC_KEYS).ok()),
             keys: Kept::new(Arc::new(SystemClock)),
+            reading: Semaphore::new(READ_AT_ONCE),
             working: Semaphore::new(AT_ONCE),
         };
         post(receive)
@@ -137,6 +140,7 @@ struct Receiver {
     source: Guarded,
     target: Option<Target>,
     keys: Kept<PublicKeys>,
+    reading: Semaphore,
     working: Semaphore,
 }
 
@@ -177,32 +181,29 @@ async fn receive(State(receiver): State<Arc<Receiver>>, mut request: Request) ->
     // Known before anything is read for it.
     let signature = Signature::of(request.headers()).ok_or(Problem::NotSigned)?;
     let public = receiver.public_keys(&signature.identifier).await?;
+    let Ok(found) = receiver.reading.try_acquire() else {
+        return Err(Problem::Unavailable);
+    };
     let body = read(request).await?;
     if !public.verify(&signature, &body) {
         return Err(Problem::NotSigned);
     }
-    let Ok(found) = serde_json::from_slice::<Vec<Found>>(&body) else {
+    let Ok(all) = serde_json::from_slice::<Vec<Found>>(&body) else {
         return Err(Problem::invalid("body", "must be a list of what was found"));
     };
-    drop(body);
-    let Ok(_turn) = receiver.working.acquire().await else {
-        return Err(Problem::Unavailable);
-    };
-    let mut labels = Vec::with_capacity(found.len());
-    let mut look_ups = 0;
-    for found in found {
-        let is_ours = receiver.is_ours(keys, &found, &by, &mut look_ups).await?;
-        labels.push(LabelView {
-            token_hash: KeyDigest::of(found.token.as_bytes()).to_hex(),
-            token_type: found.kind,
-            label: if is_ours {
-                "true_positive"
-            } else {
-                "false_positive"
-            },
-        });
+    drop((body, found));
+    let keys = keys.clone();
+    // To its end also where GitHub does not wait for it: the alert that comes again would find the keys revoked, and nobody told.
+    let work = tokio::spawn(async move {
+        let Ok(_turn) = receiver.working.acquire().await else {
+            return Err(Problem::Unavailable);
+        };
+        receiver.end_all(&keys, all, &by).await
+    });
+    match work.await {
+        Ok(done) => Ok(shown(&done?)),
+        Err(_panicked) => Err(Problem::Unavailable),
     }
-    Ok(shown(&labels))
 }
 
 impl Receiver {
@@ -225,20 +226,61 @@ impl Receiver {
         }
     }
 
+    /// Ends all keys that were found, and tells of them when no more is to be ended: whoever is told may take their time. One that cannot be
+    /// ended keeps no other from it.
+    async fn end_all(&self, keys: &Keys, all: Vec<Found>, by: &Presenter) -> Result<Vec<LabelView>, Problem> {
+        let mut labels = Vec::with_capacity(all.len());
+        let mut leaked = Vec::new();
+        let mut failure = None;
+        let mut look_ups = 0;
+        for found in all {
+            let is_ours = match self.end(keys, &found, by, &mut look_ups, &mut leaked).await {
+                Ok(is_ours) => is_ours,
+                Err(problem @ Problem::TooLarge) => {
+                    failure = Some(problem);
+                    break;
+                }
+                Err(problem) => {
+                    failure.get_or_insert(problem);
+                    continue;
+                }
+            };
+            labels.push(LabelView {
+                token_hash: KeyDigest::of(found.token.as_bytes()).to_hex(),
+                token_type: found.kind,
+                label: if is_ours {
+                    "true_positive"
+                } else {
+                    "false_positive"
+                },
+            });
+        }
+        if let Some(notices) = &self.services.notices {
+            for notice in &leaked {
+                notices.tell(notice);
+            }
+        }
+        match failure {
+            Some(problem) => Err(problem),
+            None => Ok(labels),
+        }
+    }
+
     /// Ends a key that was found, and says whether it is one of this application.
-    async fn is_ours(
+    async fn end(
         &self,
         keys: &Keys,
         found: &Found,
         by: &Presenter,
         look_ups: &mut usize,
+        leaked: &mut Vec<Notice>,
     ) -> Result<bool, Problem> {
         let text = found.token.as_bytes();
         let url = found.url.as_deref().map(visible).filter(|url| !url.is_empty());
         let authenticator = &self.services.gate.authenticator;
         if let Some(holder) = authenticator.static_keys.find(&KeyDigest::of(text)) {
             trace::key_leaked(None);
-            self.tell(&Notice::Leaked {
+            leaked.push(Notice::Leaked {
                 key_id: None,
                 owner: holder.owner().to_owned(),
                 name: holder.name().to_owned(),
@@ -270,7 +312,7 @@ impl Receiver {
         };
         if ended.is_new {
             trace::key_leaked(Some(&ended.record.id.to_string()));
-            self.tell(&Notice::Leaked {
+            leaked.push(Notice::Leaked {
                 key_id: Some(ended.record.id),
                 owner: ended.record.owner,
                 name: ended.record.name,
@@ -278,12 +320,6 @@ impl Receiver {
             });
         }
         Ok(true)
-    }
-
-    fn tell(&self, notice: &Notice) {
-        if let Some(notices) = &self.services.notices {
-            notices.tell(notice);
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Lines of CSV (RFC 4180): names first, then a key a line; a field that is empty is absent.
+//! Lines of CSV (RFC 4180): names first, then a key a line; a field that is empty is absent, but for `resources`, since an empty list
+//! cannot be told from none, and a key that is bound to nothing can be used for everything.
 
 use std::io::Read;
 
@@ -35,7 +36,8 @@ pub(super) fn lines(reader: impl Read) -> Result<impl Iterator<Item = Result<Lin
 }
 
 fn line(fields: &[Field], record: &StringRecord) -> Line {
-    let present = fields.iter().zip(record).filter(|(_, value)| !value.is_empty());
+    let all = fields.iter().zip(record);
+    let present = all.filter(|(field, value)| **field == Field::Resources || !value.is_empty());
     Line {
         number: record.position().map_or(0, csv::Position::line),
         values: present
@@ -96,6 +98,10 @@ mod tests {
             (
                 format!("digest,owner,expires_at\n{DIGEST},a,soon\n"),
                 "line 2: expires_at must be",
+            ),
+            (
+                format!("digest,owner,resources\n{DIGEST},a,\n"),
+                "line 2: resources must not be empty",
             ),
             (
                 format!("digest,owner,scopes\n\n{DIGEST},a,\"b\nsoon\"\n{DIGEST},a,a:*:b\n"),

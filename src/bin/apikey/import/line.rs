@@ -121,10 +121,11 @@ impl Line {
         };
         let resources = match self.words(Field::Resources)? {
             None => Resources::unbound(),
+            Some(words) if words == ["*"] => Resources::unbound(),
             Some(words) if words.is_empty() => {
                 return Err(self.bad(
                     Field::Resources,
-                    "must not be empty: such a key could be used for nothing",
+                    "must not be empty: is it bound to nothing, or is there nothing it could be used for? `*` is the former",
                 ));
             }
             Some(words) => Resources::only(&words)
