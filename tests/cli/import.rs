@@ -34,7 +34,7 @@ fn csv_with_every_column_is_taken_over_and_works() {
         let text = format!(
             "owner,digest,name,scopes,resources,expires_at,created_at,prefix\r\n\
              alice,{},\"a, \"\"b\"\"\",issues:read  issues:*,agent:alpha,2099-01-01T00:00:00Z,2020-01-01 02:00:00+02,gak_0123\r\n\
-             bob,\\x{},,,,,,\r\n",
+             bob,\\x{},,,*,,,\r\n",
             hex("legacy-one"),
             hex("legacy-two"),
         );
