@@ -25,14 +25,23 @@ pub(crate) struct Foreign {
     pub(crate) budget: Budget,
     /// Of each address, so that none uses up what the others have.
     pub(crate) each: Budgets<Household>,
+    /// Of services that ask about the keys of others, together: those who show their keys here themselves have the rest.
+    pub(crate) services: Budget,
 }
 
 impl Foreign {
     /// Room for one more look-up.
     fn room(&self, from: Household, now: Duration) -> Result<(), &'static str> {
         // In this order: what its address has not got takes nothing from the others.
-        if from != Household::Service && self.each.take(from, now).is_err() {
-            return Err("too many texts that may be keys of other systems have come from one address");
+        match from {
+            Household::Service if !self.services.take(now) => {
+                return Err("too many texts that may be keys of other systems are being asked about");
+            }
+            Household::Service => {}
+            _ if self.each.take(from, now).is_err() => {
+                return Err("too many texts that may be keys of other systems have come from one address");
+            }
+            _ => {}
         }
         match self.budget.take(now) {
             true => Ok(()),

@@ -280,6 +280,11 @@ impl Reader {
         (whole && ours).then_some(rest)
     }
 
+    /// Whether what was presented is a cookie: there is one place at most.
+    pub(crate) fn is_cookie(&self, headers: &HeaderMap) -> bool {
+        !self.cookies.is_empty() && !matches!(self.in_cookies(headers), Presented::None)
+    }
+
     fn in_cookies<'r>(&self, headers: &'r HeaderMap) -> Presented<'r> {
         let lines = headers.get_all(COOKIE).into_iter();
         let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));

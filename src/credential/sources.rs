@@ -49,8 +49,8 @@ impl Sources {
         self
     }
 
-    /// A cookie. The browser sends it along with requests that other sites make it send, so the application then owes its own
-    /// protection against those.
+    /// A cookie. The browser sends it along with requests that other sites make it send, so such a key changes something only from a page of the same origin, as a session does: by
+    /// [`same_origin`](crate::middleware::same_origin), and a program has to send `Origin`.
     pub fn cookie(mut self, name: impl Into<String>) -> Self {
         self.cookies.push(name.into());
         self

@@ -25,7 +25,7 @@
 //! - New: `jti` is written down in the transaction that mints the key, and kept until an hour after the token has expired. Of many who bring the same token
 //!   at once, to whatever process, one gets a key. Kubernetes gives service accounts' tokens a `jti` from 1.30 on.
 //! - Such as a policy says: each claim that it pins is there, and is the same text. A token of `pull_request_target`, where code of strangers runs with the
-//!   rights of the repository, is taken only by a policy that pins that `event_name`.
+//!   rights of the repository, is taken only by a policy that pins that `event_name`; and so with `merge_request_event` and `external_pull_request_event` of GitLab, and `pipeline_source`.
 //!
 //! All tokens that are refused get one answer.
 //!

@@ -3,8 +3,13 @@ use std::time::Duration;
 use super::claims::{Claims, Pin};
 use crate::access::Grants;
 
-/// The event of GitHub by which code of a stranger runs with the rights of the repository it is proposed to.
-const STRANGERS_CODE: &str = "pull_request_target";
+/// By which code of a stranger runs with the rights of the repository that it is proposed to: an event of GitHub, and two sources of pipelines of GitLab, whose `ref` is
+/// then the name of the stranger's branch.
+const STRANGERS_CODE: [(&str, &str); 3] = [
+    ("event_name", "pull_request_target"),
+    ("pipeline_source", "merge_request_event"),
+    ("pipeline_source", "external_pull_request_event"),
+];
 
 /// For which tokens there is a key, and which.
 #[derive(Debug, Clone)]
@@ -29,7 +34,9 @@ impl TrustPolicy {
     }
 
     fn takes_event(&self, claims: &Claims) -> bool {
-        let event = claims.get("event_name").and_then(|event| event.as_str());
-        event != Some(STRANGERS_CODE) || self.pins.iter().any(|pin| pin.is_of("event_name"))
+        STRANGERS_CODE.iter().all(|(claim, event)| {
+            let said = claims.get(*claim).and_then(|said| said.as_str());
+            said != Some(*event) || self.pins.iter().any(|pin| pin.is_of(claim))
+        })
     }
 }

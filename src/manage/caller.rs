@@ -152,7 +152,7 @@ impl CallerKeys {
         }
     }
 
-    /// A page of keys, the newest first. Whatever owner the query names, a caller without `keys:admin` sees their own. An owner reads one page at a time, and all
+    /// A page of keys, the newest first. Whatever owner the query names, a caller without `keys:admin` sees their own. With each key one page is read at a time, and by all
     /// together two: whoever waits longer than 5 s is told that it is [unavailable](ManageErrorKind::Unavailable).
     ///
     /// # Errors

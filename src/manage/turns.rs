@@ -39,8 +39,8 @@ enum Lane {
     Gives(String),
     /// What takes away: those of a key, or of an owner without one. So an owner can end a key with which somebody else keeps them busy.
     Takes(String, Option<KeyId>),
-    /// What reads much: that of an owner.
-    Reads(String),
+    /// What reads much: that of a key, or of an owner without one. So an owner can find a key with which somebody else keeps it busy.
+    Reads(String, Option<KeyId>),
 }
 
 /// What a change does, in the end.
@@ -114,7 +114,8 @@ impl Turns {
     ///
     /// As [`Turns::of`].
     pub(super) async fn to_read(self: &Arc<Self>, caller: &Caller) -> Result<Reading, ManageError> {
-        let lane = Lane::Reads(caller.principal.owner().to_owned());
+        let principal = &caller.principal;
+        let lane = Lane::Reads(principal.owner().to_owned(), principal.stored_key());
         Ok(Reading {
             _place: self.place(lane, 1).await?,
             _permit: in_time(self.reading.clone()).await?,

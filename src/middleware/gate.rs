@@ -98,10 +98,11 @@ impl Gate {
             }
         }
         // What a browser sends of itself is a cookie, and no bearer token.
-        if principal.kind() == PrincipalKind::Session
-            && !self.reader.is_bearer(request.headers())
-            && !origin::is_allowed(request)
-        {
+        let sent_by_itself = match principal.kind() {
+            PrincipalKind::Session => !self.reader.is_bearer(request.headers()),
+            _ => self.reader.is_cookie(request.headers()),
+        };
+        if sent_by_itself && !origin::is_allowed(request) {
             return Err(Refusal::new(RefusalKind::CrossOrigin));
         }
         Ok(())

@@ -29,6 +29,12 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const PROBLEM_CODE: HeaderName = HeaderName::from_static("problem-code");
 
+/// By which a proxy tells of the request that it asks about.
+static TOLD: [HeaderName; 2] = [
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-original-method"),
+];
+
 const INVALID_ARGUMENT: u8 = 3;
 const PERMISSION_DENIED: u8 = 7;
 const RESOURCE_EXHAUSTED: u8 = 8;
@@ -44,7 +50,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// `ServiceBuilder::new().layer(GrpcStatus).layer(auth).layer(AnyBody)` before the services of `tonic`. Where browsers speak gRPC-Web, what translates that goes outside
 /// of both.
 ///
-/// **Not around [forward authentication](crate::router::Services::forward_auth)**: to a proxy 200 means that the request may come in.
+/// **Not around [forward authentication](crate::router::Services::forward_auth)**: to a proxy 200 means that the request may come in. What has
+/// `X-Forwarded-Method` or `X-Original-Method` is no call; but some, such as Envoy, ask by the method of the request and do not say so.
 ///
 /// A refusal of a `POST` whose `Content-Type` is `application/grpc`, or begins with `application/grpc+` or `application/grpc;`, becomes a response of
 /// trailers alone, which is 200 in HTTP, with these codes of gRPC:
@@ -105,8 +112,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // Proxies that ask before they pass a request on copy its fields, and ask by `GET`: to them 200 would mean yes.
-        let is_call = request.method() == Method::POST;
+        // Proxies that ask before they pass a request on copy its fields, and to them 200 would mean yes. Most ask by `GET`, or say the method that they were asked with.
+        let is_asked = TOLD.iter().any(|name| request.headers().contains_key(name));
+        let is_call = request.method() == Method::POST && !is_asked;
         let kind = request.headers().get(CONTENT_TYPE);
         let kind = kind.filter(|kind| is_call && is_grpc(kind));
         ResponseFuture {

@@ -6,10 +6,7 @@ use axum::{
     extract::{FromRequestParts, OriginalUri, RawPathParams},
     response::Response,
 };
-use http::{
-    header::{COOKIE, ORIGIN},
-    request::Parts,
-};
+use http::{header::ORIGIN, request::Parts};
 
 use super::{
     Site, answer,
@@ -80,8 +77,7 @@ impl FromRequestParts<Arc<Site>> for Change {
         // The layer has looked already, but at sessions only, and another application may have another layer.
         let comes_from_here = match same_origin(&parts.headers, &parts.uri) {
             Some(comes_from_here) => comes_from_here,
-            // A program, unless it sends what browsers send by themselves: a key may come in a cookie, too.
-            None => ask.caller.kind() != PrincipalKind::Session && !parts.headers.contains_key(COOKIE),
+            None => ask.caller.kind() != PrincipalKind::Session,
         };
         if !comes_from_here {
             return Err(ask.refuse(Trouble::OtherOrigin));

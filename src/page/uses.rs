@@ -49,7 +49,11 @@ impl Uses {
     pub(super) fn days(&self, id: KeyId, now: SystemTime) -> Option<Vec<Day>> {
         let now = u64::try_from(to_unix_ms(now)).unwrap_or_default();
         let counted = self.tallies.days(id, now, DAYS)?.into_iter();
-        Some(counted.map(|(allowed, refused)| Day { allowed, refused }).collect())
+        Some(
+            counted
+                .map(|(allowed, refused)| Day { allowed, refused })
+                .collect(),
+        )
     }
 
     /// A moment of the last day on which this process counted a use. Whoever is refused with a good key uses it, too.

@@ -85,15 +85,16 @@ async fn verify(services: &Services, request: Request, strict: bool) -> Result<R
     Ok(response)
 }
 
-/// What CGI, WSGI and their like cannot tell from the fields by which the service is told who is calling, and a proxy that replaces those leaves alone.
+/// What CGI, WSGI and their like cannot tell from the fields by which the service is told who is calling, and a proxy that replaces those leaves alone. Most make `_` of `-`;
+/// some make it of whatever is no letter and no digit.
 fn is_alias(name: &HeaderName) -> bool {
     const PREFIX: &str = "x-auth-";
-    let start = name.as_str().as_bytes().get(..PREFIX.len()).unwrap_or_default();
-    let is_prefix = start
-        .iter()
-        .zip(PREFIX.bytes())
-        .all(|(byte, expected)| *byte == expected || (*byte, expected) == (b'_', b'-'));
-    start.len() == PREFIX.len() && is_prefix && name.as_str().contains('_')
+    let name = name.as_str().as_bytes();
+    let odd = |byte: u8| byte != b'-' && !byte.is_ascii_alphanumeric();
+    let same = |(byte, expected): (&u8, u8)| *byte == expected || (expected == b'-' && odd(*byte));
+    name.len() >= PREFIX.len()
+        && name.iter().zip(PREFIX.bytes()).all(same)
+        && name.iter().any(|byte| odd(*byte))
 }
 
 /// A browser sends what a session is recognised by along with whatever another site has it ask for, and proxies ask by `GET` about any of it.

@@ -40,6 +40,8 @@ async fn each_claim_that_is_pinned_must_be_the_same() {
         json!({"repository_id": ["1001"]}),
         // Where code of a stranger runs with the rights of the repository.
         json!({"event_name": "pull_request_target"}),
+        json!({"pipeline_source": "merge_request_event"}),
+        json!({"pipeline_source": "external_pull_request_event"}),
     ] {
         world
             .assert_refused(&RSA.token(&world.claims_but(others)), Some("no-policy"))
@@ -56,6 +58,7 @@ async fn what_is_not_pinned_may_be_anything() {
         json!({"sub": "repo:octo/app:environment:production"}),
         json!({"sub": "repo:octo@2002/app@1001:environment:production"}),
         json!({"event_name": "workflow_dispatch"}),
+        json!({"pipeline_source": "push"}),
         json!({"event_name": "pull_request"}),
         json!({"event_name": null}),
         // An issuer that does not quote its ids.

@@ -312,6 +312,8 @@ fn a_field_that_the_service_would_take_for_ours_is_refused() {
         "X_Auth-Scopes: keys:admin",
         "X-Auth-Key_Id: 1",
         "X_AUTH_: 1",
+        "X.Auth.Owner: root",
+        "X-Auth+Owner: root",
     ] {
         let answer = server.get(VERIFY, &[X_EXTERNAL, field]);
         answer.assert_problem(400, "invalid-request");

@@ -1,32 +1,41 @@
 //! Keys that were found where others can read them: alerts of GitHub's secret scanning.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
-    extract::{DefaultBodyLimit, FromRequest, Request, State},
+    extract::{Request, State},
     response::Response,
     routing::{MethodRouter, post},
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 
-use self::signature::{PublicKeys, Signature};
+use self::{
+    room::Room,
+    signature::{PublicKeys, Signature},
+};
 use super::{
     handlers::other_method,
-    problem::{Problem, is_too_large, shown},
+    problem::{Problem, shown},
     services::Services,
 };
 use crate::{
     authn::{Refusal, RefusalKind},
     clock::SystemClock,
-    event::Notice,
+    event::{Notice, Notices},
     fetch::{FetchError, Guarded, Kept, Target},
     key::KeyDigest,
     manage::{Keys, ManageError, Presenter},
-    middleware::{ClientAddress, Rejection},
+    middleware::{ClientAddress, Rejection, household},
     trace,
 };
+
+mod room;
 
 mod signature;
 
@@ -38,9 +47,12 @@ const MAX_BODY: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many texts of one alert are looked up. GitHub waits for 30 s.
 const MAX_LOOK_UPS: usize = 1000;
-/// How many alerts are worked on at a time, and how many more may be in memory until it is known whether they are GitHub's.
+/// How many alerts are worked on at a time, and how many that are GitHub's may wait for it.
 const AT_ONCE: usize = 2;
-const READ_AT_ONCE: usize = 16;
+const WAITING: usize = 16;
+/// How long one is worked on, and how often in a row the store may fail: GitHub sends it again.
+const WORK: Duration = Duration::from_secs(60);
+const FAILURES: u32 = 3;
 /// What of an address is kept.
 const MAX_URL: usize = 500;
 
@@ -114,10 +126,11 @@ impl Services {
     ///
     /// 200 is what GitHub takes as feedback: a list with the SHA-256 of each text in hexadecimal, and `true_positive` for a key that was minted or
     /// imported here, good or not, and for a static key, which cannot be revoked here: the application is told. Where GitHub's keys cannot be had, or
-    /// the store does not answer for one of the keys, it is 503, and all others are revoked. It is done to its end also where GitHub hangs up.
+    /// the store does not answer for one of the keys, it is 503, and the others are revoked, unless it fails three times in a row or all takes longer than 60 s. It is done also
+    /// where GitHub hangs up.
     ///
-    /// An alert has 1 MiB at most, and 10 s to arrive; 16 are read at a time, and 503 tells the others to come again. Of one alert 1000 texts are looked up, those
-    /// first that come first; then it is 413.
+    /// An alert has 1 MiB at most, and 10 s to arrive. 503 tells to come again where four from the same address are arriving, 16 MiB have come of all together, or 16 alerts wait
+    /// for their turn. Of one alert 1000 texts are looked up, those first that come first; then it is 413.
     /// Without a store it is 500.
     pub fn github_alerts<S: Clone + Send + Sync + 'static>(&self, alerts: GithubAlerts) -> MethodRouter<S> {
         let receiver = Receiver {
@@ -125,12 +138,12 @@ impl Services {
             source: Guarded::new().danger_allow_http_loopback(alerts.http_loopback),
             target: alerts.public_keys.or_else(|| Target::parse(PUBLIC_KEYS).ok()),
             keys: Kept::new(Arc::new(SystemClock)),
-            reading: Semaphore::new(READ_AT_ONCE),
+            room: Room::new(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
             working: Semaphore::new(AT_ONCE),
         };
         post(receive)
             .fallback(other_method)
-            .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(Arc::new(receiver))
     }
 }
@@ -140,7 +153,8 @@ struct Receiver {
     source: Guarded,
     target: Option<Target>,
     keys: Kept<PublicKeys>,
-    reading: Semaphore,
+    room: Room,
+    waiting: Arc<Semaphore>,
     working: Semaphore,
 }
 
@@ -181,23 +195,29 @@ async fn receive(State(receiver): State<Arc<Receiver>>, mut request: Request) ->
     // Known before anything is read for it.
     let signature = Signature::of(request.headers()).ok_or(Problem::NotSigned)?;
     let public = receiver.public_keys(&signature.identifier).await?;
-    let Ok(found) = receiver.reading.try_acquire() else {
-        return Err(Problem::Unavailable);
-    };
-    let body = read(request).await?;
+    let place = receiver.room.place(household(request.extensions()));
+    let place = place.ok_or(Problem::Unavailable)?;
+    let reading = timeout(PATIENCE, receiver.room.read(request.into_body()));
+    let read = reading
+        .await
+        .unwrap_or_else(|_| Err(Problem::invalid("body", "must arrive in time")));
+    let (body, room) = read?;
     if !public.verify(&signature, &body) {
         return Err(Problem::NotSigned);
     }
     let Ok(all) = serde_json::from_slice::<Vec<Found>>(&body) else {
         return Err(Problem::invalid("body", "must be a list of what was found"));
     };
-    drop((body, found));
-    let keys = keys.clone();
+    drop((body, room, place));
+    let waiting = receiver.waiting.clone().try_acquire_owned();
+    let waiting = waiting.map_err(|_| Problem::Unavailable)?;
+    let (keys, receiver) = (keys.clone(), receiver.clone());
     // To its end also where GitHub does not wait for it: the alert that comes again would find the keys revoked, and nobody told.
     let work = tokio::spawn(async move {
         let Ok(_turn) = receiver.working.acquire().await else {
             return Err(Problem::Unavailable);
         };
+        drop(waiting);
         receiver.end_all(&keys, all, &by).await
     });
     match work.await {
@@ -227,24 +247,31 @@ impl Receiver {
     }
 
     /// Ends all keys that were found, and tells of them when no more is to be ended: whoever is told may take their time. One that cannot be
-    /// ended keeps no other from it.
+    /// ended keeps no other from it, unless none can be.
     async fn end_all(&self, keys: &Keys, all: Vec<Found>, by: &Presenter) -> Result<Vec<LabelView>, Problem> {
         let mut labels = Vec::with_capacity(all.len());
-        let mut leaked = Vec::new();
+        let mut leaked = Leaked {
+            notices: self.services.notices.as_ref(),
+            all: Vec::new(),
+        };
         let mut failure = None;
-        let mut look_ups = 0;
+        let (mut look_ups, mut failures) = (0, 0);
+        let begun = Instant::now();
         for found in all {
-            let is_ours = match self.end(keys, &found, by, &mut look_ups, &mut leaked).await {
+            let ended = self.end(keys, &found, by, &mut look_ups, &mut leaked.all).await;
+            let is_ours = match ended {
                 Ok(is_ours) => is_ours,
-                Err(problem @ Problem::TooLarge) => {
-                    failure = Some(problem);
-                    break;
-                }
                 Err(problem) => {
+                    failures += 1;
+                    let is_over = matches!(problem, Problem::TooLarge);
                     failure.get_or_insert(problem);
+                    if is_over || failures == FAILURES || begun.elapsed() >= WORK {
+                        break;
+                    }
                     continue;
                 }
             };
+            failures = 0;
             labels.push(LabelView {
                 token_hash: KeyDigest::of(found.token.as_bytes()).to_hex(),
                 token_type: found.kind,
@@ -255,11 +282,7 @@ impl Receiver {
                 },
             });
         }
-        if let Some(notices) = &self.services.notices {
-            for notice in &leaked {
-                notices.tell(notice);
-            }
-        }
+        drop(leaked);
         match failure {
             Some(problem) => Err(problem),
             None => Ok(labels),
@@ -323,11 +346,17 @@ impl Receiver {
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Problem> {
-    match timeout(PATIENCE, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if is_too_large(rejection.status()) => Err(Problem::TooLarge),
-        Ok(Err(_)) | Err(_) => Err(Problem::invalid("body", "must arrive as a whole, and in time")),
+/// What there is to tell of. It is told also where the work ends early: nobody would find these keys good again.
+struct Leaked<'a> {
+    notices: Option<&'a Notices>,
+    all: Vec<Notice>,
+}
+
+impl Drop for Leaked<'_> {
+    fn drop(&mut self) {
+        if let Some(notices) = self.notices {
+            self.all.iter().for_each(|notice| notices.tell(notice));
+        }
     }
 }
 
