@@ -68,10 +68,11 @@ Things to try:
   curl -i -H \"X-Key: $KEY\" {base}/api/v1/keys
   curl -i -H \"X-Key: $KEY\" {base}/api/v1/keys/events
   curl -i {base}/api/v1/greeting
+  curl -i -H \"X-Key: $KEY\" -d token=\"$KEY\" {base}/api/v1/introspect
   curl -i {base}/openapi.json
 
 A key is rotated by POST to {base}/api/v1/keys/ID/rotate, and revoked by DELETE of {base}/api/v1/keys/ID. Started with --user NAME:PASSWORD,
-users log in by a form with user and password to {base}/login.
+users log in by a form with user and password to {base}/login, and manage their keys in a browser at {base}/keys.
 "
     )?;
     stdout.flush()

@@ -13,6 +13,8 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const MONTH: u64 = 30 * DAY;
 const YEAR: u64 = 365 * DAY;
+/// From here on months say enough.
+const DAYS: u64 = 100 * DAY;
 
 /// A moment, to be shown: `|safe` in other templates, since it is one itself.
 #[derive(Debug, Clone, Template)]
@@ -67,14 +69,25 @@ fn said(moment: SystemTime, now: SystemTime, t: &Texts) -> String {
             Some(span) => fill(&t.ago, span),
             None => t.just_now.to_string(),
         },
-        Err(ahead) => match span(ahead.duration(), t) {
+        Err(ahead) => match span(to_the_nearest(ahead.duration()), t) {
             Some(span) => fill(&t.ahead, span),
             None => fill(&t.ahead, &t.minute),
         },
     }
 }
 
-/// A duration in its largest unit; `None` for less than a minute.
+/// What is ahead is rounded: a key that was made for 90 days a moment ago ends in 90 days, not 89.
+fn to_the_nearest(ahead: Duration) -> Duration {
+    let half = match ahead.as_secs() {
+        seconds if seconds >= DAYS => MONTH / 2,
+        seconds if seconds >= DAY - HOUR / 2 => DAY / 2,
+        seconds if seconds >= HOUR - MINUTE / 2 => HOUR / 2,
+        _ => MINUTE / 2,
+    };
+    ahead.saturating_add(Duration::from_secs(half))
+}
+
+/// A duration in its largest unit, and in days up to a hundred; `None` for less than a minute.
 pub(super) fn span(duration: Duration, t: &Texts) -> Option<String> {
     let seconds = duration.as_secs();
     let units = [
@@ -84,7 +97,8 @@ pub(super) fn span(duration: Duration, t: &Texts) -> Option<String> {
         (HOUR, &t.hour, &t.hours),
         (MINUTE, &t.minute, &t.minutes),
     ];
-    let (unit, one, many) = units.into_iter().find(|(unit, ..)| seconds >= *unit)?;
+    let is_less = |unit: u64| seconds < unit || (unit == MONTH && seconds < DAYS);
+    let (unit, one, many) = units.into_iter().find(|(unit, ..)| !is_less(*unit))?;
     Some(match seconds / unit {
         1 => one.to_string(),
         count => fill(many, count),
@@ -108,10 +122,21 @@ mod tests {
         assert_eq!(ago(60), "1 minute ago");
         assert_eq!(ago(2 * HOUR - 1), "1 hour ago");
         assert_eq!(ago(3 * DAY), "3 days ago");
-        assert_eq!(ago(59 * DAY), "1 month ago");
+        assert_eq!(ago(59 * DAY), "59 days ago");
+        assert_eq!(ago(110 * DAY), "3 months ago");
         assert_eq!(ago(800 * DAY), "2 years ago");
         assert_eq!(ahead(1), "in 1 minute");
-        assert_eq!(ahead(90 * DAY), "in 3 months");
+        for (just, said) in [
+            (2 * MINUTE, "in 2 minutes"),
+            (HOUR, "in 1 hour"),
+            (DAY, "in 1 day"),
+            (7 * DAY, "in 7 days"),
+            (90 * DAY, "in 90 days"),
+            (180 * DAY, "in 6 months"),
+            (365 * DAY, "in 1 year"),
+        ] {
+            assert_eq!((ahead(just), ahead(just - 1)), (said.to_owned(), said.to_owned()));
+        }
         let exact = Moment::new(UNIX_EPOCH + Duration::from_millis(1500), now, &t);
         assert_eq!(exact.exact, "1970-01-01 00:00:01 UTC");
         assert_eq!(exact.iso, "1970-01-01T00:00:01Z");

@@ -159,7 +159,8 @@ async fn a_token_is_good_once() {
     let claims = world.claims();
     let token = RSA.token(&claims);
     world.exchange(&token).await.key();
-    // The very same is known by its text; another with its id only to the store.
+    // Whoever brings it again is written down; from then on its text is known.
+    world.assert_refused(&token, Some("token-spent")).await;
     world.assert_refused(&token, None).await;
     let again = EC.token(&claims);
     world.assert_refused(&again, Some("token-spent")).await;

@@ -182,7 +182,6 @@ impl Model {
             let line = line(Refused, trust.owner, &[&reason("too-many-keys")]);
             return (expected(503, "temporarily_unavailable", line), None);
         }
-        self.tokens[which].settled[text] = true;
         self.tokens[which].spent = true;
         let key = Key {
             text: String::new(),

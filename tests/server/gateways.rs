@@ -190,6 +190,8 @@ fn guards(kind: Kind) {
         let answer = gateway.get("/reports/x?y=z", &fields);
         let head = seen(&answer);
         assert!(answer.body.starts_with("GET /reports/x?y=z "), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("private"), "{answer:?}");
+        assert_eq!(answer.header("vary"), Some("Authorization, X-Key"), "{answer:?}");
         assert_eq!(head.all("x-auth-owner"), ["alice"]);
         assert_eq!(head.all("x-auth-key-id"), [reader.id.to_string()]);
         assert_eq!(head.all("x-auth-scopes"), ["issues:read"]);

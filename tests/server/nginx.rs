@@ -190,6 +190,13 @@ fn a_site_of_files_is_open_to_those_with_a_key_and_closed_in_our_words_to_all_ot
     assert_eq!(site.get("/healthz", &[]).body, "ok\n");
     assert_refused(&site.get("/", &[]), &table::MISSING, "unauthorized");
     assert_refused(&site.get("/", &["X-Key: wrong"]), &table::INVALID, "unauthorized");
+    // As problem documents, whatever the address ends in.
+    assert_refused(&site.get("/x.html", &[]), &table::MISSING, "unauthorized");
+    assert_refused(
+        &site.get("/reports/x.html", &[&none.bearer()]),
+        &table::NO_READING,
+        "forbidden",
+    );
     // What there is, strangers do not learn.
     assert_refused(&site.get("/nothing", &[]), &table::MISSING, "unauthorized");
     assert_eq!(site.get("/nothing", &[X_EXTERNAL]).status, 404);
@@ -335,6 +342,9 @@ fn too_often_and_not_to_be_found_out_come_through_as_what_they_are() {
     let away = site.get("/", &[X_EXTERNAL]);
     away.assert_problem(503, "auth-unavailable");
     assert_eq!(away.header("cache-control"), Some("no-store"));
+    assert_eq!(away.header("retry-after"), Some("1"), "{away:?}");
+    let page = site.get("/x.html", &[X_EXTERNAL]);
+    page.assert_problem(503, "auth-unavailable");
 }
 
 #[test]
