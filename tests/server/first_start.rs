@@ -78,9 +78,14 @@ fn the_lines_to_try_work_as_they_are() {
             let pairs = line.windows(2).filter(|pair| pair[0] == flag);
             pairs.map(|pair| pair[1].as_str()).collect::<Vec<_>>()
         };
+        let mut fields = after("-H");
+        // As curl does.
+        if !after("-d").is_empty() && !fields.iter().any(|field| field.starts_with("Content-Type:")) {
+            fields.push("Content-Type: application/x-www-form-urlencoded");
+        }
         let answer = server.exchange(&match after("-d")[..] {
-            [] => request("GET", target, &after("-H")),
-            [body] => with_body("POST", target, &after("-H"), Some(body)),
+            [] => request("GET", target, &fields),
+            [body] => with_body("POST", target, &fields, Some(body)),
             _ => panic!("two bodies: {line:?}"),
         });
         assert!((200..300).contains(&answer.status), "{line:?}: {answer:?}");
