@@ -150,6 +150,10 @@ pub(crate) enum Household {
     V6([u16; 4]),
     Unknown,
     /// A service that may ask about whatever others show it: they have many addresses, and it has one.
+    #[cfg_attr(
+        not(feature = "management"),
+        expect(dead_code, reason = "only a router asks for them")
+    )]
     Service,
 }
 
