@@ -33,15 +33,12 @@ impl Foreign {
     /// Room for one more look-up.
     fn room(&self, from: Household, now: Duration) -> Result<(), &'static str> {
         // In this order: what its address has not got takes nothing from the others.
-        match from {
-            Household::Service if !self.services.take(now) => {
-                return Err("too many texts that may be keys of other systems are being asked about");
-            }
-            Household::Service => {}
-            _ if self.each.take(from, now).is_err() => {
-                return Err("too many texts that may be keys of other systems have come from one address");
-            }
-            _ => {}
+        let own = match from {
+            Household::Service => self.services.take(now),
+            _ => self.each.take(from, now).is_ok(),
+        };
+        if !own {
+            return Err("too many texts that may be keys of other systems have come from one address");
         }
         match self.budget.take(now) {
             true => Ok(()),
@@ -119,5 +116,27 @@ impl Lookup {
         };
         trace::lookup_failed(failure.cause());
         Err(Refusal::unavailable(failure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, store::MemoryStore};
+
+    #[test]
+    fn services_that_ask_leave_room_for_those_who_show_their_keys_themselves() {
+        let store = Arc::new(MemoryStore::new().expect("a store"));
+        let foreign = Foreign {
+            imported: Arc::new(ImportedKeys::new(store, Arc::new(SystemClock))),
+            budget: Budget::per_second(4),
+            each: Budgets::per_second_and_at_once(1, 1, 10),
+            services: Budget::per_second(2),
+        };
+        let now = Duration::from_secs(10);
+        let asked = (0..10).filter(|_| foreign.room(Household::Service, now).is_ok());
+        assert_eq!(asked.count(), 2, "more than from one address, and not all");
+        let shown = (1..10).filter(|i| foreign.room(Household::V4([192, 0, 2, *i].into()), now).is_ok());
+        assert_eq!(shown.count(), 2, "what is left of all");
     }
 }

@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{body::RefusalBody, rejection};
+use super::{body::RefusalBody, origin::TOLD_METHODS, rejection};
 use crate::{
     authn::{Refusal, RefusalKind},
     principal::Ended,
@@ -28,12 +28,6 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const PROBLEM_CODE: HeaderName = HeaderName::from_static("problem-code");
-
-/// By which a proxy tells of the request that it asks about.
-static TOLD: [HeaderName; 2] = [
-    HeaderName::from_static("x-forwarded-method"),
-    HeaderName::from_static("x-original-method"),
-];
 
 const INVALID_ARGUMENT: u8 = 3;
 const PERMISSION_DENIED: u8 = 7;
@@ -113,10 +107,10 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         // Proxies that ask before they pass a request on copy its fields, and to them 200 would mean yes. Most ask by `GET`, or say the method that they were asked with.
-        let is_asked = TOLD.iter().any(|name| request.headers().contains_key(name));
-        let is_call = request.method() == Method::POST && !is_asked;
-        let kind = request.headers().get(CONTENT_TYPE);
-        let kind = kind.filter(|kind| is_call && is_grpc(kind));
+        let headers = request.headers();
+        let is_asked = || TOLD_METHODS.iter().any(|name| headers.contains_key(name));
+        let kind = headers.get(CONTENT_TYPE).filter(|kind| is_grpc(kind));
+        let kind = kind.filter(|_| request.method() == Method::POST && !is_asked());
         ResponseFuture {
             grpc: kind.cloned(),
             inner: self.inner.call(request),

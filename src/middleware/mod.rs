@@ -93,6 +93,6 @@ pub(crate) use address::household;
 pub(crate) use forwarded::Proxies;
 pub(crate) use gate::Gate;
 #[cfg(feature = "management")]
-pub(crate) use origin::may_ask;
+pub(crate) use origin::{TOLD_METHODS, may_ask};
 #[cfg(feature = "axum")]
 pub(crate) use parameters::Parameters;

@@ -8,6 +8,12 @@ use http::{
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// In which a proxy that asks about a request says which method that has.
+pub(crate) static TOLD_METHODS: [HeaderName; 2] = [
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-original-method"),
+];
+
 /// Whether a caller that is recognised by what a browser sends of itself may ask for this.
 pub(super) fn is_allowed<B>(request: &Request<B>) -> bool {
     may_ask(request.method(), request.headers(), request.uri())

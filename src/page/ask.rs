@@ -74,7 +74,7 @@ impl FromRequestParts<Arc<Site>> for Change {
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Response> {
         let ask = Ask::from_request_parts(parts, site).await?;
-        // The layer has looked already, but at sessions only, and another application may have another layer.
+        // The layer has looked already; but another application may have another layer.
         let comes_from_here = match same_origin(&parts.headers, &parts.uri) {
             Some(comes_from_here) => comes_from_here,
             None => ask.caller.kind() != PrincipalKind::Session,

@@ -3,13 +3,11 @@
 use std::convert::Infallible;
 
 use axum::{Router, extract::Request, response::Response, routing::any};
-use http::{
-    HeaderMap, Method,
-    header::{ACCEPT, CONTENT_TYPE},
-};
+use http::{HeaderMap, Method, header::ACCEPT};
 use tower_service::Service;
 
 use super::answer;
+use crate::router::is_form;
 
 /// Where there is a page and something in JSON. Nothing else is taken from the application that has the router, which has its own answer for it.
 const SHARED: [(&str, Pick); 4] = [
@@ -62,15 +60,8 @@ fn is_look(request: &Request) -> bool {
 
 /// The same, or the form on it is sent: what is sent in JSON, or by no browser, is not for the page.
 fn is_visit(request: &Request) -> bool {
-    let sends_form = request.method() == Method::POST && has_form(request.headers());
+    let sends_form = request.method() == Method::POST && is_form(request.headers());
     is_look(request) || sends_form && prefers_html(request.headers())
-}
-
-fn has_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
-    kind.trim()
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// Browsers prefer HTML to everything else when they go to an address or send a form. Who likes JSON as much gets that, as does who takes anything.

@@ -180,7 +180,6 @@ texts! {
     rotation: "Rotation",
     rotation_old: "Old key",
     rotation_new: "New key",
-    rotation_ends: "Ends {}",
     rotation_busy: "The old key is still in use: it was last used {}. Find out where, before it ends.",
     rotation_unclear: "The old key was used on the day on which the new one was made. Whether that was since then is not known yet.",
     rotation_quiet: "No use of the old key is known since the new one was made. When that has been so for a while, it can be revoked.",

@@ -39,7 +39,8 @@ pub(super) async fn body(request: Request) -> Result<Bytes, FormProblem> {
     })
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// Whether a request says of its body that it is a form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (types.next(), types.next()) else {
         return false;

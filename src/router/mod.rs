@@ -98,6 +98,8 @@ mod token;
 #[cfg(feature = "openapi")]
 mod openapi;
 
+#[cfg(feature = "page")]
+pub(crate) use self::form::is_form;
 #[cfg(feature = "leaks")]
 pub use self::leaks::{AlertsUrlError, GithubAlerts};
 

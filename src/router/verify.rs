@@ -17,19 +17,13 @@ use super::{
 use crate::{
     access::{Requirement, Resource, Resources, Scope},
     authn::{Refusal, RefusalKind},
-    middleware::may_ask,
+    middleware::{TOLD_METHODS, may_ask},
     principal::{Principal, PrincipalKind},
 };
 
 const OWNER: HeaderName = HeaderName::from_static("x-auth-owner");
 const KEY_ID: HeaderName = HeaderName::from_static("x-auth-key-id");
 const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
-
-/// In which a proxy says which method it was asked with.
-static METHODS: [HeaderName; 2] = [
-    HeaderName::from_static("x-forwarded-method"),
-    HeaderName::from_static("x-original-method"),
-];
 
 /// What is needed to come in.
 #[derive(Debug, Default)]
@@ -99,7 +93,7 @@ fn is_alias(name: &HeaderName) -> bool {
 
 /// A browser sends what a session is recognised by along with whatever another site has it ask for, and proxies ask by `GET` about any of it.
 fn check_origin(head: &Parts, caller: &Principal) -> Result<(), Problem> {
-    let mut told = METHODS
+    let mut told = TOLD_METHODS
         .iter()
         .flat_map(|name| head.headers.get_all(name))
         .peekable();

@@ -91,6 +91,7 @@ impl Builder {
     /// How many texts that were not minted here may be looked up in a second, by this process, to see whether they are keys that were
     /// [imported](crate::manage::Keys::import); 200 if not set. More are answered 503. What is cached does not count, and while the store holds no
     /// such key nothing is looked up. Nothing in the text of such a key tells it from a guess, so this is what a flood can cost the store.
+    /// [Introspection](crate::router::Services::introspection) has half of them, rounded up, for all services together.
     pub fn imported_lookups(mut self, per_second: u32) -> Self {
         self.imported_lookups = per_second;
         self

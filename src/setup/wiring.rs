@@ -196,7 +196,7 @@ impl Builder {
                     imported,
                     budget,
                     each,
-                    services: Budget::per_second(self.imported_lookups / 2),
+                    services: Budget::per_second(self.imported_lookups.div_ceil(2)),
                 });
                 let usage = (!every.is_zero()).then(|| Usage::new(store.clone(), every, most));
                 (

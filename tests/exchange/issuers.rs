@@ -137,6 +137,16 @@ async fn an_issuer_that_does_not_behave_is_not_waited_for_nor_followed() {
     world.exchange(&token).await.key();
 }
 
+/// Those who wait are told to come again, and somebody with a good token is served meanwhile.
+async fn assert_not_kept_by(world: &World, stuck: &[String], token: &str) {
+    let waiting = futures_util::future::join_all(stuck.iter().map(|token| world.exchange(token)));
+    let (waited, given) = tokio::join!(waiting, world.exchange(token));
+    given.key();
+    waited
+        .iter()
+        .for_each(|answer| answer.assert_error(503, "temporarily_unavailable"));
+}
+
 #[tokio::test]
 async fn whoever_waits_for_one_issuer_does_not_keep_those_of_another() {
     let slow = crate::issuer::Issuer::start();
@@ -152,12 +162,7 @@ async fn whoever_waits_for_one_issuer_does_not_keep_those_of_another() {
         .map(|_| RSA.token(&world.claims_but(json!({"iss": slow.url()}))))
         .collect();
     let token = world.token();
-    let waiting = futures_util::future::join_all(stuck.iter().map(|token| world.exchange(token)));
-    let (waited, given) = tokio::join!(waiting, world.exchange(&token));
-    given.key();
-    waited
-        .iter()
-        .for_each(|answer| answer.assert_error(503, "temporarily_unavailable"));
+    assert_not_kept_by(&world, &stuck, &token).await;
     assert_eq!(slow.asked(), 1);
 }
 
@@ -168,12 +173,7 @@ async fn whoever_waits_for_keys_that_are_not_there_does_not_keep_those_who_need_
     world.issuer.behave(Behaviour::Silent);
     let stuck: Vec<String> = (0..100).map(|_| NEXT.token(&world.claims())).collect();
     let token = world.token();
-    let waiting = futures_util::future::join_all(stuck.iter().map(|token| world.exchange(token)));
-    let (waited, given) = tokio::join!(waiting, world.exchange(&token));
-    given.key();
-    waited
-        .iter()
-        .for_each(|answer| answer.assert_error(503, "temporarily_unavailable"));
+    assert_not_kept_by(&world, &stuck, &token).await;
 }
 
 #[test]

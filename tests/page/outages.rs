@@ -2,7 +2,7 @@
 
 use crate::{
     place::{FROM_HERE, alice, listed, post, setup, token},
-    support::http::Response,
+    support::{http::Response, server::Server},
 };
 
 /// That the form is back as it was filled in, to be sent again.
@@ -26,15 +26,22 @@ fn assert_kept(answer: &Response, token: &str) {
     );
 }
 
+/// A form of alice's for a key, to be sent as often as need be; and its token.
+fn filled_in(server: &Server) -> (String, String, impl Fn() -> Response) {
+    let cookie = alice(server);
+    let token = token(server, &cookie);
+    let form = format!("token={token}&name=ci&scopes=issues:read&expires=30&allowed_ips=10.0.0.0/8");
+    let sender = cookie.clone();
+    let send = move || post(server, "/keys/new", &[&sender, FROM_HERE], &form);
+    (cookie, token, send)
+}
+
 #[test]
 fn a_form_that_met_an_outage_is_kept_and_makes_one_key_when_it_is_sent_again() {
     let setup = setup();
     let server = setup.start();
     let database = setup.database();
-    let cookie = alice(&server);
-    let token = token(&server, &cookie);
-    let form = format!("token={token}&name=ci&scopes=issues:read&expires=30&allowed_ips=10.0.0.0/8");
-    let sent = || post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    let (cookie, token, sent) = filled_in(&server);
 
     database.sql("ALTER TABLE api_keys RENAME TO gone".into());
     assert_kept(&sent(), &token);
@@ -60,10 +67,7 @@ fn a_form_whose_answer_was_late_makes_one_key_when_it_is_sent_again() {
     let setup = setup();
     let server = setup.start();
     let database = setup.database();
-    let cookie = alice(&server);
-    let token = token(&server, &cookie);
-    let form = format!("token={token}&name=ci&scopes=issues:read&expires=30&allowed_ips=10.0.0.0/8");
-    let sent = || post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    let (cookie, token, sent) = filled_in(&server);
     let lock = database.lock();
     assert_kept(&sent(), &token);
     drop(lock);

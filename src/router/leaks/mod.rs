@@ -258,6 +258,10 @@ impl Receiver {
         let (mut look_ups, mut failures) = (0, 0);
         let begun = Instant::now();
         for found in all {
+            if begun.elapsed() >= WORK {
+                failure.get_or_insert(Problem::Unavailable);
+                break;
+            }
             let ended = self.end(keys, &found, by, &mut look_ups, &mut leaked.all).await;
             let is_ours = match ended {
                 Ok(is_ours) => is_ours,
@@ -265,7 +269,7 @@ impl Receiver {
                     failures += 1;
                     let is_over = matches!(problem, Problem::TooLarge);
                     failure.get_or_insert(problem);
-                    if is_over || failures == FAILURES || begun.elapsed() >= WORK {
+                    if is_over || failures == FAILURES {
                         break;
                     }
                     continue;
