@@ -151,8 +151,8 @@ pub(crate) enum Household {
     Unknown,
     /// A service that may ask about whatever others show it: they have many addresses, and it has one.
     #[cfg_attr(
-        not(feature = "management"),
-        expect(dead_code, reason = "only a router asks for them")
+        not(any(feature = "management", test)),
+        expect(dead_code, reason = "only a router and the tests ask for them")
     )]
     Service,
 }
