@@ -7,6 +7,7 @@ use axum::{
         header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     },
     response::{Html, IntoResponse, Redirect, Response},
+    routing::get,
 };
 use tower_api_key::{
     ApiKeyAuth,
@@ -23,12 +24,18 @@ const KEYS: &str = "Keys";
 /// `/keys`: whoever is not logged in is shown the way.
 pub(crate) fn routes(auth: &ApiKeyAuth) -> Router {
     let page = configured(auth.page()).into_router();
-    Router::new().nest("/keys", page).layer(auth.clone().optional())
+    Router::new()
+        .nest("/keys", page)
+        .layer(auth.clone().optional())
+        // What people type.
+        .route("/", get(Redirect::temporary("/keys")))
+        .route("/keys/", get(Redirect::temporary("/keys")))
 }
 
 fn configured(page: Page) -> Page {
     page.title("Issue tracker")
         .sign_in("/login")
+        .sign_out("/logout")
         .example("/api/v1/whoami")
         .variable("TRACKER_KEY")
         .scopes([
@@ -67,6 +74,14 @@ pub(crate) async fn login(method: Method, headers: HeaderMap) -> Response {
 pub(crate) fn after_login(headers: &HeaderMap, done: impl IntoResponse) -> Response {
     match is_browser(headers) {
         true => ([(CACHE_CONTROL, "no-store")], Redirect::to("/keys")).into_response(),
+        false => done.into_response(),
+    }
+}
+
+/// To the form for whoever logged out with a browser.
+pub(crate) fn after_logout(headers: &HeaderMap, done: impl IntoResponse) -> Response {
+    match is_browser(headers) {
+        true => ([(CACHE_CONTROL, "no-store")], Redirect::to("/login")).into_response(),
         false => done.into_response(),
     }
 }

@@ -178,10 +178,11 @@ pub(crate) async fn login(
 /// Ends the session, if there is one.
 #[utoipa::path(post, path = "/logout", tag = "sessions", security(()), responses(
     (status = 204, description = "There is no session any more."),
+    (status = 303, description = "The same, for a browser, and on to the form."),
     (status = 403, description = "A page of another origin asked for it.")))]
-pub(crate) async fn logout(session: Session) -> Result<impl IntoResponse, Problem> {
+pub(crate) async fn logout(session: Session, headers: HeaderMap) -> Result<Response, Problem> {
     session.flush().await.map_err(|_| Problem::NO_SESSIONS)?;
-    Ok(done())
+    Ok(page::after_logout(&headers, done()))
 }
 
 fn done() -> impl IntoResponse {

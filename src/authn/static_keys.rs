@@ -13,49 +13,11 @@ use zeroize::Zeroizing;
 
 use crate::{
     access::Grants,
-    key::{KeyDigest, MAX_PRESENTED_LEN},
+    key::{KeyDigest, MAX_PRESENTED_LEN, is_placeholder},
     principal::{Identity, Principal, PrincipalKind, Realm},
     trace,
 };
 
-/// What people leave in a configuration when they mean to come back to it.
-const PLACEHOLDERS: &[&str] = &[
-    "",
-    " ",
-    "changeme",
-    "change-me",
-    "change_me",
-    "changeit",
-    "secret",
-    "password",
-    "passw0rd",
-    "test",
-    "testing",
-    "admin",
-    "default",
-    "example",
-    "placeholder",
-    "none",
-    "null",
-    "undefined",
-    "todo",
-    "xxx",
-    "token",
-    "key",
-    "apikey",
-    "api-key",
-    "api_key",
-    "your-api-key",
-    "your_api_key",
-    "your-api-key-here",
-    "your-key",
-    "my-api-key",
-    "my-secret",
-    "supersecret",
-    "12345678",
-    "123456",
-    "1234",
-];
 /// Below this a key can be guessed, whatever it is made of.
 const SHORT: usize = 16;
 /// Larger than any file that holds one key.
@@ -262,14 +224,14 @@ fn digest_of(value: &str) -> Result<KeyDigest, Problem> {
     if looks_like_a_digest(value) {
         let hex = value.strip_prefix("sha256:");
         let digest = hex.and_then(|hex| hex.parse().ok()).ok_or(Problem::NotADigest)?;
-        return match PLACEHOLDERS.iter().any(|text| is_digest_of(&digest, text)) {
+        return match digest.is_of_a_placeholder() {
             true => Err(Problem::Placeholder),
             false => Ok(digest),
         };
     }
     if value.trim().is_empty() {
         Err(Problem::Blank)
-    } else if PLACEHOLDERS.contains(&value.trim().to_ascii_lowercase().as_str()) {
+    } else if is_placeholder(value) {
         Err(Problem::Placeholder)
     } else if value.len() > MAX_PRESENTED_LEN {
         Err(Problem::TooLong)
@@ -298,16 +260,6 @@ fn looks_like_a_digest(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
     let rest = value.strip_prefix("sha256").or(value.strip_prefix("sha-256"));
     rest.is_some_and(|rest| rest.starts_with([':', '=', '-']))
-}
-
-fn is_digest_of(digest: &KeyDigest, text: &str) -> bool {
-    let mut capitalised = text.to_owned();
-    if let Some(first) = capitalised.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    [text, &text.to_ascii_uppercase(), &capitalised]
-        .iter()
-        .any(|text| KeyDigest::of(text.as_bytes()) == *digest)
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ mod digest;
 
 mod token;
 
+mod placeholder;
+
 mod account;
 
 mod record;
@@ -35,6 +37,7 @@ pub use record::{KeyRecord, KeyStatus};
 pub use secret::Secret;
 pub use token::{CheckKey, KeyFormat, Malformed, ParsePrefixError, scanning_pattern};
 
+pub(crate) use placeholder::is_placeholder;
 pub(crate) use tally::{Counter, Tallies};
 pub(crate) use token::MAX_PRESENTED_LEN;
 pub(crate) use used::{LastUsed, date_of};

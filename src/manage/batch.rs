@@ -93,6 +93,12 @@ impl Keys {
                     "must be at most 16 characters that can be seen",
                 ));
             }
+            if key.digest.is_of_a_placeholder() {
+                return Err(ManageError::invalid(
+                    "digest",
+                    "is of a text that everybody knows, such as an empty one or `changeme`",
+                ));
+            }
             if let Some(pepper) = &self.0.pepper {
                 key.digest = pepper.apply(&key.digest);
             }

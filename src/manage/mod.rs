@@ -241,7 +241,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// When a name cannot be shown, or the store cannot keep them: then none of them is.
+    /// When a name cannot be shown, a digest is of a text that everybody knows, or the store cannot keep them: then none of them is.
     pub async fn import(&self, keys: Vec<ImportedKey>) -> Result<Vec<ImportOutcome>, ManageError> {
         self.take_in(self.maker(), keys).await
     }

@@ -60,7 +60,7 @@
 //!
 //! # Looks
 //!
-//! [`Page`] has the title, the colour, a way back, a column, the scopes and all [`Texts`]. What goes further takes other templates: those of this crate are in its folder
+//! [`Page`] has the title, the colour, a way back and out, a column, the scopes and all [`Texts`]. What goes further takes other templates: those of this crate are in its folder
 //! `templates`, one for each page, in plain HTML with the style sheet and the script in `templates/assets`; an application with a copy of its own builds the same pages
 //! on [`Keys::by`](crate::manage::Keys::by). The style sheet follows the colour scheme of the system.
 
@@ -199,6 +199,12 @@ impl Page {
     /// [optional](crate::ApiKeyAuth::optional) around it. Without a caller there is nothing else to see.
     pub fn sign_in(mut self, href: impl Into<String>) -> Self {
         self.look.sign_in = Some(href.into());
+        self
+    }
+
+    /// Where a caller logs out: a form without fields, at the top of every page, that is posted there. A path on the same origin; the page forbids forms to elsewhere.
+    pub fn sign_out(mut self, action: impl Into<String>) -> Self {
+        self.look.sign_out = Some(action.into());
         self
     }
 

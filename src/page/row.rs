@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) resources: Vec<String>,
     pub(super) created: Moment,
     pub(super) expires: Option<Moment>,
+    /// Then it does not matter when it would have expired.
+    pub(super) is_revoked: bool,
     /// Of the application's own column.
     pub(super) extra: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Row {
             resources: resources(&key.grants),
             created: moment(key.created_at),
             expires: key.expires_at.map(moment),
+            is_revoked: key.revoked_at.is_some(),
             extra: look.column.as_ref().map(|column| (column.text)(key)),
         }
     }

@@ -37,6 +37,7 @@ texts! {
     skip: "Skip to content",
     signed_in_as: "Signed in as {}",
     sign_in: "Sign in",
+    sign_out: "Sign out",
 
     // The list.
     keys: "API keys",

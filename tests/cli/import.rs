@@ -145,6 +145,15 @@ fn a_bad_line_stops_before_its_batch_and_is_named_without_what_is_on_it() {
                 "line 722: digest must be a SHA-256",
             ),
             (format!("{digest},,n\n"), "line 722: owner must not be missing"),
+            // What an export has of a column that was empty.
+            (
+                format!("{},alice,n\n", hex("")),
+                "line 722: digest is of a text that everybody knows",
+            ),
+            (
+                format!("{},alice,n\n", hex("ChangeMe").to_uppercase()),
+                "line 722: digest is of a text that everybody knows",
+            ),
             (
                 format!("{digest},alice\n"),
                 "line 722: it does not have as many fields",

@@ -190,4 +190,11 @@ fn a_key_is_renamed_switched_off_and_on_rotated_once_and_revoked() {
         seen.body.contains("badge revoked") && !seen.body.contains("/revoke\""),
         "{seen:?}"
     );
+    // Nobody waits for a revoked key to expire.
+    let list = server.get("/keys?status=revoked", &[&cookie]);
+    assert!(
+        list.body
+            .contains("data-label=\"Expires\"><span class=\"dim\">–</span>"),
+        "{list:?}"
+    );
 }

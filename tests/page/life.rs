@@ -125,6 +125,29 @@ fn created_copied_used_rotated_and_revoked() {
 }
 
 #[test]
+fn whoever_signs_out_leaves_no_page_to_go_back_to() {
+    let _alone = alone();
+    let Some((server, browser)) = visit(&Start::default()) else {
+        return;
+    };
+    create(&server, &browser, "night build");
+    browser.follow(".actions .primary");
+    browser.follow(".crumbs a");
+    assert!(browser.text("tbody").contains("night build"));
+    browser.follow(".out button");
+    assert_eq!(browser.url(), at(&server, "/login"));
+    quiet(&browser);
+    for _ in 0..2 {
+        browser.back();
+        assert!(
+            browser.has("a[href='/login']") && !browser.source().contains("night build"),
+            "{}",
+            browser.source()
+        );
+    }
+}
+
+#[test]
 fn leaving_wipes_the_key_also_where_the_page_is_kept_to_go_back_to() {
     let _alone = alone();
     let Some((server, browser)) = visit(&Start::default()) else {

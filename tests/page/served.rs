@@ -6,7 +6,7 @@ use tower_api_key::access::Grants;
 
 use crate::{
     place::{FROM_HERE, alice, listed, post, setup, token},
-    support::server::Server,
+    support::{http::with_body, server::Server},
 };
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -42,6 +42,33 @@ fn whoever_is_not_logged_in_is_shown_the_way() {
     bad.assert_problem(401, "invalid-key");
     let post = post(&server, "/keys/new", &[FROM_HERE], "name=ci");
     assert_eq!(post.status, 401, "{post:?}");
+}
+
+#[test]
+fn what_people_type_leads_to_the_keys_and_only_those_who_are_known_can_sign_out() {
+    let server = setup().start();
+    for path in ["/", "/keys/"] {
+        let answer = server.get(path, &[]);
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (307, Some("/keys")),
+            "{path}"
+        );
+    }
+    server
+        .exchange(&with_body("POST", "/", &[], Some("x")))
+        .assert_problem(405, "method-not-allowed");
+    let form = "action=\"/logout\"";
+    assert!(!server.get("/keys", &[]).body.contains(form));
+    let cookie = alice(&server);
+    assert!(server.get("/keys", &[&cookie]).body.contains(form));
+    let out = post(&server, "/logout", &[&cookie, FROM_HERE, "Accept: text/html"], "");
+    assert_eq!(
+        (out.status, out.header("location")),
+        (303, Some("/login")),
+        "{out:?}"
+    );
+    assert_eq!(server.get("/keys", &[&cookie]).status, 401);
 }
 
 #[test]
