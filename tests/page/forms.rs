@@ -1,8 +1,11 @@
 //! What forms do, and when they do nothing.
 
 use crate::{
-    place::{FROM_HERE, alice, key_in, listed, post, session, setup, token},
-    support::server::Server,
+    place::{FROM_HERE, key_in, listed, token},
+    support::{
+        people::{alice, post_form, session, setup},
+        server::Server,
+    },
 };
 
 /// The id of a key of whoever is logged in, and the key.
@@ -16,7 +19,7 @@ pub(crate) fn minted(server: &Server, cookie: &str, more: &str) -> (String, Stri
         "token={}&name=ci&scopes=issues:read{expires}{more}",
         token(server, cookie)
     );
-    let answer = post(server, "/keys/new", &[cookie, FROM_HERE], &form);
+    let answer = post_form(server, "/keys/new", &[cookie, FROM_HERE], &form);
     assert_eq!(answer.status, 201, "{answer:?}");
     let id = form[6..42].to_owned();
     (id, key_in(&answer.body))
@@ -28,7 +31,7 @@ fn a_form_makes_one_key_however_often_it_is_sent() {
     let cookie = alice(&server);
     let token = token(&server, &cookie);
     let form = format!("token={token}&name=ci&scopes=issues:read&scopes=issues:write&expires=30");
-    let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    let answer = post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
@@ -42,7 +45,7 @@ fn a_form_makes_one_key_however_often_it_is_sent() {
     assert_eq!(known.json()["key_id"], token[..36]);
 
     for again in [form.clone(), form.replace("name=ci", "name=other")] {
-        let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &again);
+        let answer = post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &again);
         assert_eq!(answer.status, 409, "{answer:?}");
         assert!(answer.body.contains("This key was made already"), "{answer:?}");
         assert!(
@@ -64,7 +67,7 @@ fn a_form_that_is_sent_to_two_processes_makes_one_key() {
     let (one, other) = (setup.start(), setup.start());
     let token = token(&one, &alice(&one));
     let form = format!("token={token}&name=ci&scopes=issues:read&expires=never");
-    let sent = |server: &Server| post(server, "/keys/new", &[&alice(server), FROM_HERE], &form);
+    let sent = |server: &Server| post_form(server, "/keys/new", &[&alice(server), FROM_HERE], &form);
     assert_eq!(sent(&other).status, 201);
     let again = sent(&one);
     assert_eq!(again.status, 409, "{again:?}");
@@ -87,7 +90,7 @@ fn a_reservation_is_good_for_whom_it_was_made_and_as_it_was_made() {
         (&cookie, "x.y"),
     ] {
         let form = format!("token={token}&name=ci&scopes=issues:read&expires=never");
-        let answer = post(&server, "/keys/new", &[cookie, FROM_HERE], &form);
+        let answer = post_form(&server, "/keys/new", &[cookie, FROM_HERE], &form);
         assert_eq!(answer.status, 409, "{token}: {answer:?}");
         assert!(answer.body.contains("This form had expired"), "{answer:?}");
         // What was filled in is still there.
@@ -124,7 +127,7 @@ fn a_key_is_renamed_switched_off_and_on_rotated_once_and_revoked() {
     let field = format!("X-Key: {key}");
     let whoami = || server.get("/api/v1/whoami", &[&field]).status;
     let form = |verb: &str, form: &str| {
-        post(
+        post_form(
             &server,
             &format!("/keys/{id}/{verb}"),
             &[&cookie, FROM_HERE],

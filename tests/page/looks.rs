@@ -16,8 +16,11 @@ use tower_api_key::{
 
 use crate::{
     browser::{Browser, Start, is_here, skip},
-    place::{alone, at, create, log_in, setup},
-    support::server::{Server, Setup},
+    place::{alone, at, create, log_in},
+    support::{
+        people::setup,
+        server::{Server, Setup},
+    },
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

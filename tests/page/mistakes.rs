@@ -2,7 +2,8 @@
 
 use crate::{
     forms::minted,
-    place::{FROM_HERE, alice, listed, post, setup, token},
+    place::{FROM_HERE, listed, token},
+    support::people::{alice, post_form, setup},
 };
 
 #[test]
@@ -64,7 +65,7 @@ fn what_cannot_be_meant_is_told_beside_its_field_and_makes_nothing() {
             "&expires=never"
         };
         let sent = format!("token={token}&{form}{expires}");
-        let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &sent);
+        let answer = post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &sent);
         assert_eq!(answer.status, status, "{form}: {answer:?}");
         assert!(answer.body.contains(complaint), "{form}: {answer:?}");
         assert!(
@@ -81,7 +82,7 @@ fn what_cannot_be_meant_is_told_beside_its_field_and_makes_nothing() {
         "{}",
     ));
     assert_eq!(no_form.status, 415, "{no_form:?}");
-    let large = post(
+    let large = post_form(
         &server,
         "/keys/new",
         &[&cookie, FROM_HERE],
@@ -112,7 +113,7 @@ fn what_is_said_twice_or_not_at_all_is_not_taken_for_nothing() {
     ] {
         let token = token(&server, &cookie);
         let sent = format!("token={token}&{form}");
-        let answer = post(&server, "/keys/new", &[&cookie, FROM_HERE], &sent);
+        let answer = post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &sent);
         assert_eq!(answer.status, 400, "{form}: {answer:?}");
         assert!(
             answer.body.contains(complaint) && answer.body.contains("class=\"wrong\""),
@@ -124,14 +125,14 @@ fn what_is_said_twice_or_not_at_all_is_not_taken_for_nothing() {
     let (one, other) = (token(&server, &cookie), token(&server, &cookie));
     let sent = format!("token={one}&token={other}&name=ci&scopes=issues:read&expires=7");
     assert_eq!(
-        post(&server, "/keys/new", &[&cookie, FROM_HERE], &sent).status,
+        post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &sent).status,
         409
     );
     assert!(listed(&server.get("/keys?status=all", &[&cookie]).body).is_empty());
 
     let (id, key) = minted(&server, &cookie, "");
     let sent = |verb: &str, form: &str| {
-        post(
+        post_form(
             &server,
             &format!("/keys/{id}/{verb}"),
             &[&cookie, FROM_HERE],

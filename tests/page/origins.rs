@@ -16,7 +16,8 @@ use tower_api_key::{
 use crate::{
     forms::minted,
     inside::{auth, send},
-    place::{alice, listed, post, setup, token},
+    place::{listed, token},
+    support::people::{alice, post_form, setup},
 };
 
 #[test]
@@ -46,7 +47,7 @@ fn only_a_page_of_the_same_origin_changes_anything() {
             (format!("/keys/{id}/enable"), String::new()),
             (format!("/keys/{id}/rename"), "name=other".to_owned()),
         ] {
-            let answer = post(&server, &path, &fields, &form);
+            let answer = post_form(&server, &path, &fields, &form);
             assert_eq!(answer.status, 403, "{path} {fields:?} {answer:?}");
         }
     }
@@ -59,7 +60,7 @@ fn only_a_page_of_the_same_origin_changes_anything() {
         "ci"
     );
     // A program with a key is no browser.
-    let by_key = post(
+    let by_key = post_form(
         &server,
         &format!("/keys/{id}/rename"),
         &["X-Key: external-key-of-the-tests-0123"],
@@ -71,7 +72,7 @@ fn only_a_page_of_the_same_origin_changes_anything() {
         "X-Key: external-key-of-the-tests-0123",
         "Sec-Fetch-Site: cross-site",
     ];
-    let by_page = post(&server, &format!("/keys/{id}/rename"), &fields, "name=third");
+    let by_page = post_form(&server, &format!("/keys/{id}/rename"), &fields, "name=third");
     assert_eq!(by_page.status, 403, "{by_page:?}");
 }
 

@@ -1,8 +1,12 @@
 //! The page while the store cannot be reached.
 
 use crate::{
-    place::{FROM_HERE, alice, listed, post, setup, token},
-    support::{http::Response, server::Server},
+    place::{FROM_HERE, listed, token},
+    support::{
+        http::Response,
+        people::{alice, post_form, setup},
+        server::Server,
+    },
 };
 
 /// That the form is back as it was filled in, to be sent again.
@@ -32,7 +36,7 @@ fn filled_in(server: &Server) -> (String, String, impl Fn() -> Response) {
     let token = token(server, &cookie);
     let form = format!("token={token}&name=ci&scopes=issues:read&expires=30&allowed_ips=10.0.0.0/8");
     let sender = cookie.clone();
-    let send = move || post(server, "/keys/new", &[&sender, FROM_HERE], &form);
+    let send = move || post_form(server, "/keys/new", &[&sender, FROM_HERE], &form);
     (cookie, token, send)
 }
 

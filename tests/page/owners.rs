@@ -2,7 +2,8 @@
 
 use crate::{
     forms::minted,
-    place::{FROM_HERE, alice, between, key_in, listed, post, session, setup},
+    place::{FROM_HERE, between, key_in, listed},
+    support::people::{alice, post_form, session, setup},
 };
 
 #[test]
@@ -22,7 +23,7 @@ fn nobody_sees_or_changes_the_keys_of_others_unless_they_administrate() {
         assert_eq!((theirs.status, &theirs.body), (404, &missing.body), "{path}");
     }
     for verb in ["revoke", "rotate", "disable", "rename"] {
-        let answer = post(
+        let answer = post_form(
             &server,
             &format!("/keys/{id}/{verb}"),
             &[&other, FROM_HERE],
@@ -54,7 +55,7 @@ fn nobody_sees_or_changes_the_keys_of_others_unless_they_administrate() {
     assert!(list.status == 200 && !list.body.contains("/keys/new"), "{list:?}");
     let new = server.get("/keys/new", &[&reader]);
     assert_eq!(new.status, 403, "{new:?}");
-    assert_eq!(post(&server, "/keys/new", &[&reader], "").status, 403);
+    assert_eq!(post_form(&server, "/keys/new", &[&reader], "").status, 403);
 }
 
 #[test]
@@ -64,9 +65,9 @@ fn the_other_key_of_a_rotation_and_what_happened_to_a_key_are_its_owners() {
     let (cookie, other) = (alice(&server), session(&server, "bob", "pa:ss"));
     let (old, _) = minted(&server, &cookie, "");
     let rename = format!("/keys/{old}/rename");
-    let named = post(&server, &rename, &[&cookie, FROM_HERE], "name=of-the-old-one");
+    let named = post_form(&server, &rename, &[&cookie, FROM_HERE], "name=of-the-old-one");
     assert_eq!(named.status, 303, "{named:?}");
-    let rotated = post(
+    let rotated = post_form(
         &server,
         &format!("/keys/{old}/rotate"),
         &[&cookie, FROM_HERE],
@@ -101,7 +102,7 @@ fn the_other_key_of_a_rotation_and_what_happened_to_a_key_are_its_owners() {
         seen.status == 200 && !seen.body.contains(&new) && !seen.body.contains("of-the-old-one"),
         "{seen:?}"
     );
-    let revoked = post(&server, &format!("/keys/{new}/revoke"), &[&other, FROM_HERE], "");
+    let revoked = post_form(&server, &format!("/keys/{new}/revoke"), &[&other, FROM_HERE], "");
     assert_eq!(revoked.status, 404, "{revoked:?}");
     assert_eq!(
         server

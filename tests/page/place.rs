@@ -5,19 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{
     browser::{Browser, Start, is_here},
     support::{
-        http::{Response, with_body},
-        server::{Server, Setup},
+        people::{PASSWORD, setup},
+        server::Server,
     },
 };
 
-pub(crate) const PASSWORD: &str = "correct-horse-battery";
-
 /// What a browser says of a request that comes from the page itself.
 pub(crate) const FROM_HERE: &str = "Sec-Fetch-Site: same-origin";
-
-pub(crate) fn setup() -> Setup {
-    Setup::with_external_key().arguments(&["--user", "alice:correct-horse-battery", "--user", "bob:pa:ss"])
-}
 
 /// One browser at a time: they are heavy.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
@@ -54,28 +48,6 @@ pub(crate) fn create(server: &Server, browser: &Browser, name: &str) {
     browser.fill("#name", name);
     browser.click("input[value='issues:read']");
     browser.follow("form .primary");
-}
-
-/// The cookie of a session of Alice, as a field.
-pub(crate) fn alice(server: &Server) -> String {
-    session(server, "alice", PASSWORD)
-}
-
-pub(crate) fn session(server: &Server, user: &str, password: &str) -> String {
-    let answer = post(server, "/login", &[], &format!("user={user}&password={password}"));
-    assert_eq!(answer.status, 204, "{answer:?}");
-    let set = answer.header("set-cookie").expect("a cookie");
-    format!("Cookie: {}", set.split(';').next().expect("a pair"))
-}
-
-pub(crate) fn post(server: &Server, target: &str, fields: &[&str], form: &str) -> Response {
-    let form_type = ["Content-Type: application/x-www-form-urlencoded"];
-    server.exchange(&with_body(
-        "POST",
-        target,
-        &[fields, &form_type].concat(),
-        Some(form),
-    ))
 }
 
 /// What stands between two texts.

@@ -5,8 +5,12 @@ use std::time::{Duration, SystemTime};
 use tower_api_key::access::Grants;
 
 use crate::{
-    place::{FROM_HERE, alice, listed, post, setup, token},
-    support::{http::with_body, server::Server},
+    place::{FROM_HERE, listed, token},
+    support::{
+        http::with_body,
+        people::{alice, post_form, setup},
+        server::Server,
+    },
 };
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -40,7 +44,7 @@ fn whoever_is_not_logged_in_is_shown_the_way() {
     // A key that is not good is not anonymous.
     let bad = server.get("/keys", &["X-Key: ak_nonsense", &alice(&server)]);
     bad.assert_problem(401, "invalid-key");
-    let post = post(&server, "/keys/new", &[FROM_HERE], "name=ci");
+    let post = post_form(&server, "/keys/new", &[FROM_HERE], "name=ci");
     assert_eq!(post.status, 401, "{post:?}");
 }
 
@@ -62,7 +66,7 @@ fn what_people_type_leads_to_the_keys_and_only_those_who_are_known_can_sign_out(
     assert!(!server.get("/keys", &[]).body.contains(form));
     let cookie = alice(&server);
     assert!(server.get("/keys", &[&cookie]).body.contains(form));
-    let out = post(&server, "/logout", &[&cookie, FROM_HERE, "Accept: text/html"], "");
+    let out = post_form(&server, "/logout", &[&cookie, FROM_HERE, "Accept: text/html"], "");
     assert_eq!(
         (out.status, out.header("location")),
         (303, Some("/login")),
@@ -79,7 +83,7 @@ fn every_page_forbids_scripts_frames_and_caches() {
         "token={}&name=ci&scopes=issues:read&expires=never",
         token(&server, &cookie)
     );
-    let secret = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    let secret = post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
     // Nor does a browser that translates pages send the key to whoever translates them for it.
     assert!(
         secret
@@ -137,7 +141,7 @@ fn what_a_page_is_made_of_is_kept_for_ever_and_weighs_little() {
         let name = "name=a%20key%20with%20a%20name%20of%20some%20length&scopes=issues:read&scopes=issues:write&scopes=topics:read&resources=agent:alpha&expires=never";
         let form = format!("token={}&{name}", token(&server, &cookie));
         assert_eq!(
-            post(&server, "/keys/new", &[&cookie, FROM_HERE], &form).status,
+            post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &form).status,
             201
         );
     }
@@ -198,10 +202,10 @@ fn hostile_names_are_text() {
         "token={}&name={encoded}&scopes=issues:read&expires=never&resources=a:%3Cb%3E",
         token(&server, &cookie)
     );
-    let secret = post(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
+    let secret = post_form(&server, "/keys/new", &[&cookie, FROM_HERE], &form);
     assert_eq!(secret.status, 201, "{secret:?}");
     let id = &form[6..42];
-    let again = post(
+    let again = post_form(
         &server,
         "/keys/new",
         &[&cookie, FROM_HERE],

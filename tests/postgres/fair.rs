@@ -1,42 +1,21 @@
 //! Somebody who changes as much as they can waits for themselves, and nobody else waits for them.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
-use tower::{Layer, ServiceExt, service_fn};
 use tower_api_key::{
-    ApiKeyAuth,
     access::Grants,
-    manage::{Caller, CallerKeys, NewKey},
-    principal::Principal,
+    manage::{CallerKeys, NewKey},
     store::{Decide, KeyStore, Reads, Writes},
 };
 
 use crate::{
+    caller::caller,
     database::Database,
     hearing::Hearing,
     opened::{keys, open, uncached},
 };
-
-/// Somebody with a key that may mint keys.
-async fn maker(auth: &ApiKeyAuth, owner: &str) -> CallerKeys {
-    let new = NewKey::new(owner).grants(Grants::scopes(["keys:write"]).expect("scopes"));
-    let issued = keys(auth).issue(new).await.expect("a key");
-    let inner = service_fn(async |request: Request<()>| {
-        let mut response = Response::new(Full::<Bytes>::default());
-        let principal = request.extensions().get::<Principal>().cloned();
-        response.extensions_mut().insert(principal.expect("let in"));
-        Ok::<_, Infallible>(response)
-    });
-    let request = Request::get("/").header("X-Key", issued.key.expose()).body(());
-    let Ok(response) = auth.layer(inner).oneshot(request.expect("a request")).await;
-    let principal = response.extensions().get::<Principal>().cloned();
-    keys(auth).by(Caller::new(principal.expect("let in")))
-}
 
 async fn mint(caller: CallerKeys) -> bool {
     let new = NewKey::new("").name("one of many").grants(Grants::none());
@@ -49,7 +28,10 @@ async fn somebody_who_mints_without_end_holds_up_nobody_elses_changes() {
         return;
     };
     let auth = uncached(&open(&database).await);
-    let (alice, bob) = (maker(&auth, "alice").await, maker(&auth, "bob").await);
+    let (alice, bob) = (
+        caller(&auth, "alice", "keys:write").await,
+        caller(&auth, "bob", "keys:write").await,
+    );
     let issued = keys(&auth).issue(NewKey::new("carol")).await.expect("a key");
     database.sql(
         "CREATE FUNCTION dawdles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$; \

@@ -1,5 +1,8 @@
 //! The store in PostgreSQL: what every store must do, and what only this one has.
 
+#[path = "../support/caller.rs"]
+mod caller;
+
 mod clock;
 
 mod conforming;

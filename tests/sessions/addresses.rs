@@ -4,9 +4,9 @@ use std::net::{TcpListener, TcpStream};
 
 use tower_api_key::access::Grants;
 
-use crate::{
-    browser::setup,
-    support::http::{Connection, request},
+use crate::support::{
+    http::{Connection, request},
+    people::setup,
 };
 
 #[test]

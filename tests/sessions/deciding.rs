@@ -2,12 +2,10 @@
 
 use tower_api_key::access::Grants;
 
-use crate::{
-    browser::{alice, session, setup},
-    support::{
-        http::{json_request, request, with_body},
-        server::X_EXTERNAL,
-    },
+use crate::support::{
+    http::{json_request, request, with_body},
+    people::{alice, session, setup},
+    server::X_EXTERNAL,
 };
 
 #[test]

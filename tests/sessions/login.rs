@@ -2,12 +2,10 @@
 
 use serde_json::json;
 
-use crate::{
-    browser::{PASSWORD, alice, cookie, login, post_form, session, setup},
-    support::{
-        http::json_request,
-        server::{Ended, Setup},
-    },
+use crate::support::{
+    http::json_request,
+    people::{PASSWORD, alice, cookie, login, post_form, session, setup},
+    server::{Ended, Setup},
 };
 
 #[test]

@@ -8,8 +8,6 @@ mod support;
 
 mod addresses;
 
-mod browser;
-
 mod deciding;
 
 mod login;

@@ -2,12 +2,10 @@
 
 use serde_json::json;
 
-use crate::{
-    browser::{PASSWORD, alice, post_form, setup},
-    support::{
-        http::{Response, json_request},
-        server::{Server, X_EXTERNAL},
-    },
+use crate::support::{
+    http::{Response, json_request},
+    people::{PASSWORD, alice, post_form, setup},
+    server::{Server, X_EXTERNAL},
 };
 
 /// Tells the server to create an issue, with these fields.

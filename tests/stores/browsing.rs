@@ -2,23 +2,17 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
 use tokio::task::{JoinSet, yield_now};
-use tower::{Layer, ServiceExt, service_fn};
 use tower_api_key::{
     ApiKeyAuth,
-    access::Grants,
     event::LoggedEvent,
-    manage::{Caller, CallerKeys, NewKey},
-    principal::Principal,
     store::{EventQuery, KeyPage, KeyQuery, KeyStore, MemoryStore, StoreError},
 };
+
+use crate::caller::caller;
 
 /// A store that sees who reads much of it at a time.
 #[derive(Debug, Clone)]
@@ -69,22 +63,6 @@ impl KeyStore for Seeing {
     passed_on!(store: find, get, transact, log_after, log_head, expired_before, is_empty, has_imported, ping, spend, give_back, credits, check_key);
 }
 
-async fn reader(auth: &ApiKeyAuth, owner: &str) -> CallerKeys {
-    let keys = auth.keys().expect("a store");
-    let new = NewKey::new(owner).grants(Grants::scopes(["keys:read"]).expect("scopes"));
-    let issued = keys.issue(new).await.expect("a key");
-    let inner = service_fn(async |request: Request<()>| {
-        let mut response = Response::new(Full::<Bytes>::default());
-        let principal = request.extensions().get::<Principal>().cloned();
-        response.extensions_mut().insert(principal.expect("let in"));
-        Ok::<_, Infallible>(response)
-    });
-    let request = Request::get("/").header("X-Key", issued.key.expose()).body(());
-    let Ok(response) = auth.layer(inner).oneshot(request.expect("a request")).await;
-    let principal = response.extensions().get::<Principal>().cloned();
-    keys.by(Caller::new(principal.expect("let in")))
-}
-
 #[tokio::test]
 async fn an_owner_reads_one_page_at_a_time_and_all_together_two() {
     let store = Seeing {
@@ -96,7 +74,7 @@ async fn an_owner_reads_one_page_at_a_time_and_all_together_two() {
         .expect("a configuration");
     let mut flood = JoinSet::new();
     for owner in ["alice", "bob", "carol"] {
-        let caller = reader(&auth, owner).await;
+        let caller = caller(&auth, owner, "keys:read").await;
         let id = caller.list(KeyQuery::newest(1)).await.expect("a list").keys[0].id;
         for i in 0..20 {
             let caller = caller.clone();

@@ -10,6 +10,9 @@ mod browsing;
 
 mod busy;
 
+#[path = "../support/caller.rs"]
+mod caller;
+
 mod conforming;
 
 mod corrupt;
