@@ -7,7 +7,7 @@ use axum::{
         header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     },
     response::{Html, IntoResponse, Redirect, Response},
-    routing::get,
+    routing::any,
 };
 use tower_api_key::{
     ApiKeyAuth,
@@ -15,7 +15,7 @@ use tower_api_key::{
     page::{OfferedScope, Page},
 };
 
-use crate::app::other_method;
+use crate::{app::other_method, problem::Problem};
 
 const ISSUES: &str = "Issues";
 const TOPICS: &str = "Topics";
@@ -27,9 +27,16 @@ pub(crate) fn routes(auth: &ApiKeyAuth) -> Router {
     Router::new()
         .nest("/keys", page)
         .layer(auth.clone().optional())
-        // What people type.
-        .route("/", get(Redirect::temporary("/keys")))
-        .route("/keys/", get(Redirect::temporary("/keys")))
+        .route("/", any(typed))
+        .route("/keys/", any(typed))
+}
+
+/// What people type. For programs there is nothing.
+async fn typed(method: Method, headers: HeaderMap) -> Response {
+    match is_visit(&method, &headers) {
+        true => Redirect::temporary("/keys").into_response(),
+        false => Problem::NOT_FOUND.into_response(),
+    }
 }
 
 fn configured(page: Page) -> Page {
@@ -63,8 +70,7 @@ fn offered(scope: &'static str, group: &'static str, description: &'static str) 
 
 /// `GET /login`: for people. A program has no use for a form, and gets what it gets for any other method.
 pub(crate) async fn login(method: Method, headers: HeaderMap) -> Response {
-    let visits = [Method::GET, Method::HEAD].contains(&method);
-    match visits && is_browser(&headers) {
+    match is_visit(&method, &headers) {
         true => form(""),
         false => other_method(method).await,
     }
@@ -102,6 +108,10 @@ pub(crate) fn wrong_login(headers: &HeaderMap, refused: impl IntoResponse) -> Re
     page.headers_mut()
         .extend(fields.map(|(name, value)| (name.clone(), value.clone())));
     page
+}
+
+fn is_visit(method: &Method, headers: &HeaderMap) -> bool {
+    [Method::GET, Method::HEAD].contains(method) && is_browser(headers)
 }
 
 fn is_browser(headers: &HeaderMap) -> bool {

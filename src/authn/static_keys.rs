@@ -223,7 +223,7 @@ impl Error for StaticKeyError {
 fn digest_of(value: &str) -> Result<KeyDigest, Problem> {
     if looks_like_a_digest(value) {
         let hex = value.strip_prefix("sha256:");
-        let digest = hex.and_then(|hex| hex.parse().ok()).ok_or(Problem::NotADigest)?;
+        let digest: KeyDigest = hex.and_then(|hex| hex.parse().ok()).ok_or(Problem::NotADigest)?;
         return match digest.is_of_a_placeholder() {
             true => Err(Problem::Placeholder),
             false => Ok(digest),

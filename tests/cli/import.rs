@@ -151,7 +151,7 @@ fn a_bad_line_stops_before_its_batch_and_is_named_without_what_is_on_it() {
                 "line 722: digest is of a text that everybody knows",
             ),
             (
-                format!("{},alice,n\n", hex("ChangeMe").to_uppercase()),
+                format!("{},alice,n\n", hex("CHANGEME").to_uppercase()),
                 "line 722: digest is of a text that everybody knows",
             ),
             (

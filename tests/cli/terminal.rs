@@ -52,7 +52,7 @@ fn names_cannot_drive_the_terminal() {
 fn a_reader_who_goes_away_is_no_failure() {
     on_each(|place| {
         let lines: String = (0..3000)
-            .map(|i| format!("{},alice\n", hex(&i.to_string())))
+            .map(|i| format!("{},alice\n", hex(&format!("legacy-{i}"))))
             .collect();
         let ran = place.feed(
             &["import", "-", "--format", "csv"],
@@ -92,7 +92,7 @@ fn progress_is_shown_on_a_terminal_only() {
     assert!(probe.status.success());
     let place = Place::sqlite();
     let lines: String = (0..3000)
-        .map(|i| format!("{},alice\n", hex(&i.to_string())))
+        .map(|i| format!("{},alice\n", hex(&format!("legacy-{i}"))))
         .collect();
     let file = place.file("keys.csv", &format!("digest,owner\n{lines}"));
     let piped = place.run(&["import", &file]);

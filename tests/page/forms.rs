@@ -1,11 +1,9 @@
 //! What forms do, and when they do nothing.
 
 use crate::{
+    people::{alice, post_form, session, setup},
     place::{FROM_HERE, key_in, listed, token},
-    support::{
-        people::{alice, post_form, session, setup},
-        server::Server,
-    },
+    support::server::Server,
 };
 
 /// The id of a key of whoever is logged in, and the key.

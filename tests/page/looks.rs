@@ -16,11 +16,9 @@ use tower_api_key::{
 
 use crate::{
     browser::{Browser, Start, is_here, skip},
+    people::setup,
     place::{alone, at, create, log_in},
-    support::{
-        people::setup,
-        server::{Server, Setup},
-    },
+    support::server::{Server, Setup},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

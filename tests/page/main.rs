@@ -13,6 +13,8 @@ mod support;
 #[expect(dead_code, reason = "one or the other has no use yet")]
 mod browser;
 mod inside;
+#[path = "../support/people.rs"]
+mod people;
 mod place;
 
 // By hand, request by request.

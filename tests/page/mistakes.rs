@@ -2,8 +2,8 @@
 
 use crate::{
     forms::minted,
+    people::{alice, post_form, setup},
     place::{FROM_HERE, listed, token},
-    support::people::{alice, post_form, setup},
 };
 
 #[test]

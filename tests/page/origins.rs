@@ -16,8 +16,8 @@ use tower_api_key::{
 use crate::{
     forms::minted,
     inside::{auth, send},
+    people::{alice, post_form, setup},
     place::{listed, token},
-    support::people::{alice, post_form, setup},
 };
 
 #[test]

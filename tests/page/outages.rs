@@ -1,12 +1,9 @@
 //! The page while the store cannot be reached.
 
 use crate::{
+    people::{alice, post_form, setup},
     place::{FROM_HERE, listed, token},
-    support::{
-        http::Response,
-        people::{alice, post_form, setup},
-        server::Server,
-    },
+    support::{http::Response, server::Server},
 };
 
 /// That the form is back as it was filled in, to be sent again.

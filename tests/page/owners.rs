@@ -2,8 +2,8 @@
 
 use crate::{
     forms::minted,
+    people::{alice, post_form, session, setup},
     place::{FROM_HERE, between, key_in, listed},
-    support::people::{alice, post_form, session, setup},
 };
 
 #[test]

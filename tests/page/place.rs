@@ -4,10 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
     browser::{Browser, Start, is_here},
-    support::{
-        people::{PASSWORD, setup},
-        server::Server,
-    },
+    people::{PASSWORD, setup},
+    support::server::Server,
 };
 
 /// What a browser says of a request that comes from the page itself.

@@ -4,9 +4,9 @@ use std::net::{TcpListener, TcpStream};
 
 use tower_api_key::access::Grants;
 
-use crate::support::{
-    http::{Connection, request},
+use crate::{
     people::setup,
+    support::http::{Connection, request},
 };
 
 #[test]

@@ -2,10 +2,12 @@
 
 use tower_api_key::access::Grants;
 
-use crate::support::{
-    http::{json_request, request, with_body},
+use crate::{
     people::{alice, session, setup},
-    server::X_EXTERNAL,
+    support::{
+        http::{json_request, request, with_body},
+        server::X_EXTERNAL,
+    },
 };
 
 #[test]

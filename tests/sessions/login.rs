@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::{
-    http::json_request,
+use crate::{
     people::{PASSWORD, alice, cookie, login, post_form, session, setup},
-    server::{Ended, Setup},
+    support::{
+        http::json_request,
+        server::{Ended, Setup},
+    },
 };
 
 #[test]

@@ -13,3 +13,6 @@ mod deciding;
 mod login;
 
 mod origin;
+
+#[path = "../support/people.rs"]
+mod people;

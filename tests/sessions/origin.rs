@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::{
-    http::{Response, json_request},
+use crate::{
     people::{PASSWORD, alice, post_form, setup},
-    server::{Server, X_EXTERNAL},
+    support::{
+        http::{Response, json_request},
+        server::{Server, X_EXTERNAL},
+    },
 };
 
 /// Tells the server to create an issue, with these fields.

@@ -7,7 +7,6 @@
 
 pub mod http;
 pub mod keys;
-pub mod people;
 pub mod server;
 
 use std::time::Duration;
