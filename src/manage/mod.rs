@@ -250,7 +250,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// As [`Keys::import`] when a name cannot be shown, or the store cannot say.
+    /// As [`Keys::import`] when a name cannot be shown or a digest is of a text that everybody knows, or when the store cannot say.
     pub async fn known_among(&self, keys: Vec<ImportedKey>) -> Result<usize, ManageError> {
         self.count_known(keys).await
     }

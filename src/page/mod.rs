@@ -202,7 +202,10 @@ impl Page {
         self
     }
 
-    /// Where a caller logs out: a form without fields, at the top of every page, that is posted there. A path on the same origin; the page forbids forms to elsewhere.
+    /// Where a caller logs out: a path on the same origin, to which a form without fields is posted from the top of every page but the one that shows a key.
+    ///
+    /// The form has no token in it, so whoever answers has to see for themselves that it [comes from here](crate::middleware::same_origin); and should redirect, since
+    /// after a 204 browsers stay where they are.
     pub fn sign_out(mut self, action: impl Into<String>) -> Self {
         self.look.sign_out = Some(action.into());
         self

@@ -31,6 +31,8 @@ pub(super) struct Side {
     pub(super) created: Moment,
     pub(super) last_use: Option<LastUse>,
     pub(super) ends: Option<Moment>,
+    /// By what.
+    pub(super) ends_label: String,
     pub(super) is_this: bool,
 }
 
@@ -69,7 +71,14 @@ pub(super) async fn rotation(
         prefix: side.prefix.clone(),
         created: Moment::new(side.created_at, now, t),
         last_use: uses.map(|uses| uses.last_use(side.id, side.last_used_at, now, t)),
-        ends: ended(side).map(|end| Moment::new(end, now, t)),
+        ends: side
+            .revoked_at
+            .or(side.expires_at)
+            .map(|end| Moment::new(end, now, t)),
+        ends_label: match side.revoked_at {
+            Some(_) => t.revoked.to_string(),
+            None => t.column_expires.to_string(),
+        },
         is_this: side.id == key.id,
     };
     Ok(Some(Rotation {
@@ -78,11 +87,6 @@ pub(super) async fn rotation(
         class,
         to_end: (!is_over && ask.may_write() && old.id != key.id).then(|| old.id.to_string()),
     }))
-}
-
-/// When a key ends, or ended: by whichever came first.
-fn ended(key: &KeyRecord) -> Option<SystemTime> {
-    [key.revoked_at, key.expires_at].into_iter().flatten().min()
 }
 
 /// How far a rotation is that is not over.

@@ -192,6 +192,7 @@ fn a_key_is_renamed_switched_off_and_on_rotated_once_and_revoked() {
         "{seen:?}"
     );
     // Nobody waits for a revoked key to expire.
+    assert!(seen.body.contains("<dt>Revoked</dt>"), "{seen:?}");
     let list = server.get("/keys?status=revoked", &[&cookie]);
     assert!(
         list.body

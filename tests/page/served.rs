@@ -88,6 +88,9 @@ fn every_page_forbids_scripts_frames_and_caches() {
             .contains("<section class=\"card form notranslate\" id=\"secret\" translate=\"no\""),
         "{secret:?}"
     );
+    // With no referrer the form would not say that it comes from here, and be refused.
+    assert_eq!(secret.header("referrer-policy"), Some("no-referrer"));
+    assert!(!secret.body.contains("action=\"/logout\""), "{secret:?}");
     let id = &form[6..42];
     let mut answers = vec![secret];
     for path in [
