@@ -76,18 +76,10 @@ pub(crate) async fn login(method: Method, headers: HeaderMap) -> Response {
     }
 }
 
-/// To the keys for whoever asked with a browser; a program has what it asked for.
-pub(crate) fn after_login(headers: &HeaderMap, done: impl IntoResponse) -> Response {
+/// On to a page for whoever asked with a browser; a program has what it asked for.
+pub(crate) fn and_on_to(page: &str, headers: &HeaderMap, done: impl IntoResponse) -> Response {
     match is_browser(headers) {
-        true => ([(CACHE_CONTROL, "no-store")], Redirect::to("/keys")).into_response(),
-        false => done.into_response(),
-    }
-}
-
-/// To the form for whoever logged out with a browser.
-pub(crate) fn after_logout(headers: &HeaderMap, done: impl IntoResponse) -> Response {
-    match is_browser(headers) {
-        true => ([(CACHE_CONTROL, "no-store")], Redirect::to("/login")).into_response(),
+        true => ([(CACHE_CONTROL, "no-store")], Redirect::to(page)).into_response(),
         false => done.into_response(),
     }
 }

@@ -172,7 +172,7 @@ pub(crate) async fn login(
         .insert(USER, user)
         .await
         .map_err(|_| Problem::NO_SESSIONS)?;
-    Ok(page::after_login(&headers, done()))
+    Ok(page::and_on_to("/keys", &headers, done()))
 }
 
 /// Ends the session, if there is one.
@@ -182,7 +182,7 @@ pub(crate) async fn login(
     (status = 403, description = "A page of another origin asked for it.")))]
 pub(crate) async fn logout(session: Session, headers: HeaderMap) -> Result<Response, Problem> {
     session.flush().await.map_err(|_| Problem::NO_SESSIONS)?;
-    Ok(page::after_logout(&headers, done()))
+    Ok(page::and_on_to("/login", &headers, done()))
 }
 
 fn done() -> impl IntoResponse {

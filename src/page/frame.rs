@@ -70,6 +70,12 @@ impl<'a> Frame<'a> {
         self.look.title.as_deref().unwrap_or(&self.t.keys)
     }
 
+    /// Where a caller logs out, if there is one and they can.
+    pub(super) fn sign_out(&self) -> Option<&str> {
+        self.caller.as_ref()?;
+        self.look.sign_out.as_deref()
+    }
+
     /// The list of keys.
     pub(super) fn home(&self) -> &str {
         if self.base.is_empty() { "/" } else { self.base }
